@@ -1,0 +1,16 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""What the command-line tools call."""
+
+from .checkpoints import check_checkpoint
+from .command_line import add_run_arguments, apply_run_arguments, report_usage_errors
+from .data_layout import check_data_layout
+from .distributed import join_processes
+
+__all__ = [
+    'add_run_arguments',
+    'apply_run_arguments',
+    'check_checkpoint',
+    'check_data_layout',
+    'join_processes',
+    'report_usage_errors',
+]

@@ -1,0 +1,89 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Arguments and endings that ``tools/train.py`` and ``tools/test.py`` share."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict, DictAction
+
+from ..errors import UsageError
+
+__all__ = ['add_run_arguments', 'apply_run_arguments', 'report_usage_errors']
+
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that MMPretrain's train and test tools have in common."""
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
+    )
+    parser.add_argument('--amp', action='store_true', help='use automatic mixed precision')
+    parser.add_argument(
+        '--no-pin-memory', action='store_true', help='switch pin_memory off in all dataloaders'
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='launcher'
+    )
+    # torch.distributed.launch passes --local-rank, the launch module of old --local_rank.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def apply_run_arguments(
+    config_path: str, args: argparse.Namespace, persistent_workers: bool
+) -> Config:
+    """Load the config and merge the shared arguments into it.
+
+    Args:
+        config_path: Path of the config file.
+        args: Parsed arguments.
+        persistent_workers: Default for dataloaders that say nothing about it.
+
+    Raises:
+        UsageError: If the file does not exist.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(config_path).is_file():
+        raise UsageError(f'config {config_path} does not exist: check the path')
+    cfg = Config.fromfile(config_path)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(config_path).stem)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    for name in DATALOADERS:
+        _fill_dataloader(cfg, name, args.no_pin_memory, persistent_workers)
+    return cfg
+
+
+def _fill_dataloader(cfg: Config, name: str, no_pin: bool, persistent_workers: bool) -> None:
+    if cfg.get(name) is None:
+        return
+    defaults = ConfigDict(
+        pin_memory=True,
+        persistent_workers=persistent_workers and cfg[name].get('num_workers', 0) > 0,
+        collate_fn=dict(type='default_collate'),
+    )
+    cfg[name] = ConfigDict({**defaults, **cfg[name]})
+    if no_pin:
+        cfg[name].pin_memory = False
+
+
+@contextmanager
+def report_usage_errors() -> Iterator[None]:
+    """End with one line and exit status 2 where the user can mend what went wrong."""
+    try:
+        yield
+    except UsageError as error:
+        sys.stderr.write(f'error: {error}\n')
+        sys.exit(2)

@@ -1,0 +1,5 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .readable_images import ReadableImages
+from .transforms import OrderLabels
+
+__all__ = ['OrderLabels', 'ReadableImages']

@@ -1,0 +1,84 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Find images that can't be decoded before a run starts."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import mmcv
+from mmengine import fileio
+from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
+from rich.progress import track
+
+from ..errors import UsageError
+from ..registry import DATASETS
+
+__all__ = ['ReadableImages']
+
+
+@DATASETS.register_module()
+def ReadableImages(dataset: dict, unreadable: str = 'skip'):  # noqa: N802 - named like a type
+    """Build ``dataset`` and decode each of its images once, in threads.
+
+    Without this, an image that can't be decoded stops a run when it is reached. Wrapped, it is
+    found before the first step, and skipping works for training and testing alike: the result is
+    the host's own dataset without those images.
+
+    Args:
+        dataset: Config of a dataset derived from the host's ``BaseDataset``.
+        unreadable: ``'skip'`` leaves such images out and warns with their number and names;
+            ``'error'`` ends the run and names the first.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        UsageError: If ``unreadable='error'`` and an image is unreadable, or if none is readable.
+    """
+    if unreadable not in ('skip', 'error'):
+        raise UsageError(f"unreadable is '{unreadable}': set it to 'skip' or 'error'")
+    built = DATASETS.build(dataset)
+    built.full_init()
+    paths = [built.get_data_info(index)['img_path'] for index in range(len(built))]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = track(
+            pool.map(why_unreadable, paths),
+            'Reading images',
+            total=len(paths),
+            disable=not is_main_process(),
+        )
+        reasons = {path: why for path, why in zip(paths, found, strict=True) if why}
+    if not reasons:
+        return built
+    first, why = next(iter(reasons.items()))
+    if unreadable == 'error':
+        raise UsageError(
+            f'cannot read image {first} ({why}), one of {len(reasons)}: replace or remove it, or '
+            "set unreadable='skip'"
+        )
+    if len(reasons) == len(paths):
+        raise UsageError(
+            f'none of {len(paths)} images can be read, first {first} ({why}): check data_root and '
+            'data_prefix'
+        )
+    MMLogger.get_current_instance().warning(
+        'Skipped %d of %d images that can not be read: %s',
+        len(reasons),
+        len(paths),
+        ', '.join(f'{path} ({why})' for path, why in list(reasons.items())[:20]),
+    )
+    built.get_subset_([index for index, path in enumerate(paths) if path not in reasons])
+    return built
+
+
+def why_unreadable(path: str) -> str | None:
+    """None if the image decodes, else the reason in a few words."""
+    try:
+        content = fileio.get(path)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    try:
+        image = mmcv.imfrombytes(content)
+    except Exception as error:  # noqa: BLE001 - decoders raise errors of many kinds
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return 'not a picture, or truncated' if image is None else None

@@ -1,0 +1,136 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Fit the label order on the training split and keep it in the checkpoint."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.dist import broadcast_object_list
+from mmengine.hooks import Hook
+
+from ...datasets.annotations import check_labels, class_names, read_labels
+from ...datasets.transforms import OrderLabels
+from ...errors import UsageError
+from ...registry import HOOKS
+
+__all__ = ['LabelOrderHook']
+
+
+@HOOKS.register_module()
+class LabelOrderHook(Hook):
+    """Fit every :class:`OrderLabels` of the training pipeline, before the first step.
+
+    The counts come from the dataset the run trains on, wrappers included, so nothing can go stale.
+    Rank 0 fits and all ranks use its order. The annotations are checked on the way: a label outside
+    the classes or a duplicate ends the run here. The order is stored in the checkpoint under
+    ``meta['label_order']`` as ``{task or '': {'order': name, 'sequence': class ids}}``; a resumed
+    run takes it from there and warns if the data would now give another.
+    """
+
+    def __init__(self) -> None:
+        self._resumed: dict | None = None
+        self._fitted: dict = {}
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Keep the stored order of a run that is resumed."""
+        if runner._resume:  # the host offers no public way to ask
+            self._resumed = checkpoint.get('meta', {}).get('label_order')
+
+    def before_train(self, runner) -> None:
+        """Fit, on rank 0, and hand the order to all ranks."""
+        dataset = runner.train_dataloader.dataset
+        transforms = list(find_transforms(dataset, OrderLabels))
+        if not transforms:
+            raise UsageError(
+                'LabelOrderHook found no OrderLabels in the training pipeline: add '
+                "dict(type='cnnrnn_mm.OrderLabels') before the packing transform"
+            )
+        by_task: dict[str, list[OrderLabels]] = {}
+        for transform in transforms:
+            by_task.setdefault(transform.task or '', []).append(transform)
+        for task, group in by_task.items():
+            self._fit(dataset, task, group)
+        resumed, self._resumed = self._resumed, None
+        self._fitted = self._as_resumed(runner, by_task, resumed) if resumed else _orders(by_task)
+        _restart_early_workers(runner.train_loop)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Store the order."""
+        checkpoint['meta']['label_order'] = self._fitted
+
+    @staticmethod
+    def _fit(dataset, task: str, group: list[OrderLabels]) -> None:
+        """Count the labels once and fit all transforms of a task."""
+        labels, paths = read_labels(dataset, task or None)
+        classes = None if task else class_names(dataset)
+        num_classes = group[0].num_classes or (len(classes) if classes else None)
+        if num_classes is None:
+            raise UsageError(
+                f'the number of classes of {f"task {task!r}" if task else "the dataset"} is not '
+                'known: set num_classes in OrderLabels or metainfo=dict(classes=...) in the dataset'
+            )
+        check_labels(labels, paths, num_classes)
+        counts = np.bincount(np.concatenate(labels), minlength=num_classes)
+        for transform in group:
+            transform.fit(counts, classes)
+            sequence = [transform.sequence.tolist()]
+            broadcast_object_list(sequence)
+            transform.set_sequence(sequence[0])
+
+    @staticmethod
+    def _as_resumed(runner, by_task: dict[str, list[OrderLabels]], resumed: dict) -> dict:
+        """Put the checkpoint's order in place of the fitted one."""
+        for task, group in by_task.items():
+            stored = resumed.get(task)
+            for transform in group if stored else ():
+                if len(stored['sequence']) != len(transform.sequence):
+                    raise UsageError(
+                        f'the checkpoint orders {len(stored["sequence"])} classes, the dataset has '
+                        f'{len(transform.sequence)}: resume with the class list of the checkpoint'
+                    )
+                if stored['order'] != transform.order:
+                    raise UsageError(
+                        f"the checkpoint was trained with label order '{stored['order']}', the "
+                        f"config says '{transform.order}': resume with the order of the checkpoint"
+                    )
+                if stored['sequence'] != transform.sequence.tolist():
+                    runner.logger.warning(
+                        'The training split gives another label order than the one stored in the '
+                        'checkpoint; the stored one is used.'
+                    )
+                transform.set_sequence(stored['sequence'])
+        return _orders(by_task)
+
+
+def find_transforms(root, kind: type) -> Iterator:
+    """All transforms of type ``kind`` in a dataset, through dataset and transform wrappers."""
+    if isinstance(root, kind):
+        yield root
+    children: list = []
+    for name in ('dataset', 'pipeline'):
+        children += [getattr(root, name)] if getattr(root, name, None) is not None else []
+    for name in ('datasets', 'transforms', 'task_handlers'):
+        value = getattr(root, name, None) or ()
+        children += list(value.values() if isinstance(value, dict) else value)
+    if isinstance(root, (list, tuple)):  # the branches of RandomChoice
+        children += list(root)
+    for child in children:
+        yield from find_transforms(child, kind)
+
+
+def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:
+    """Plain types for the checkpoint; one order a task."""
+    return {
+        task: {'order': group[0].order, 'sequence': group[0].sequence.tolist()}
+        for task, group in by_task.items()
+    }
+
+
+def _restart_early_workers(loop) -> None:
+    """Start the workers of an iteration-based loop anew.
+
+    It starts them when it is built, which is before any hook runs, so they hold a copy of the
+    pipeline from before the fit.
+    """
+    if hasattr(loop, 'dataloader_iterator') and loop.dataloader.num_workers > 0:
+        loop.dataloader._iterator = None  # persistent workers would be handed out again
+        loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)

@@ -1,0 +1,4 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .cnn_rnn_head import CNNRNNHead
+
+__all__ = ['CNNRNNHead']

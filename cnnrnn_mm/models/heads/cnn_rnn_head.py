@@ -1,0 +1,163 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""The CNN-RNN head: any backbone and neck of the host in front, label paths behind.
+
+Axis letters: N images, T steps, C labels, V = C + 1 (labels and END), F image feature size.
+"""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from ...errors import UsageError
+from ...registry import MODELS, SCOPE
+from ..decoders import LabelDecoder
+from ..vocabulary import Vocabulary
+
+__all__ = ['CNNRNNHead']
+
+
+@MODELS.register_module()
+class CNNRNNHead(BaseModule):
+    """Classify an image with a set of labels as a path through the labels.
+
+    Wang et al., "CNN-RNN: A Unified Framework for Multi-label Image Classification", CVPR 2016.
+    The head only wires: :class:`LabelDecoder` holds the model (equations (1) to (5)), the loss
+    makes the targets, the postprocessor searches and writes the results.
+
+    It reads ``gt_label`` of each data sample in the order in which the labels stand there: put
+    :class:`OrderLabels` into the training pipeline.
+
+    Args:
+        num_classes: C, without END.
+        in_channels: F, the channels that backbone and neck give.
+        embed_dims: D, size of the joint embedding.
+        hidden_dims: H, size of the recurrent layer.
+        recurrent: ``'relu_lstm'`` (the paper's cell), ``'lstm'``, ``'gru'`` or ``'none'`` (the
+            paper's ablation).
+        dropout: Probability for both projections of equation (4).
+        activation: h of equation (4): ``'relu'``, ``'tanh'`` or ``'identity'``.
+        loss: Config of the loss; ``num_classes`` is filled in.
+        postprocessor: Config of the postprocessor; ``num_classes`` is filled in.
+        init_cfg: The host's initialisation config.
+
+    Examples:
+        >>> import torch
+        >>> from cnnrnn_mm.models import CNNRNNHead
+        >>> head = CNNRNNHead(num_classes=5, in_channels=8).eval()
+        >>> samples = head.predict((torch.rand(2, 8),))
+        >>> samples[0].pred_score.shape
+        torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        embed_dims: int = 64,
+        hidden_dims: int = 512,
+        recurrent: str = 'lstm',
+        dropout: float = 0.5,
+        activation: str = 'tanh',
+        loss: dict | None = None,
+        postprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.vocabulary = Vocabulary(num_classes)
+        self.decoder = LabelDecoder(
+            self.vocabulary,
+            in_channels=in_channels,
+            embed_dims=embed_dims,
+            hidden_dims=hidden_dims,
+            recurrent=recurrent,
+            dropout=dropout,
+            activation=activation,
+        )
+        self.loss_module = self._build_part(loss, 'SequenceLoss')
+        self.postprocessor = self._build_part(postprocessor, 'BeamSearchPostprocessor')
+
+    def _build_part(self, cfg: dict | None, default_type: str):
+        """Build loss or postprocessor, with bare names looked up here whatever the run's scope."""
+        cfg = {'type': default_type, '_scope_': SCOPE, **(cfg or {})}
+        return MODELS.build(cfg, default_args={'num_classes': self.num_classes})
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """The image feature I (N, F): the last stage; a map is averaged over its positions."""
+        feature = feats[-1] if isinstance(feats, (tuple, list)) else feats
+        if feature.dim() > 2:
+            feature = feature.flatten(2).mean(-1)
+        if feature.shape[-1] != self.in_channels:
+            raise UsageError(
+                f'the head has in_channels={self.in_channels}, but backbone and neck give '
+                f'{feature.shape[-1]} channels: set in_channels={feature.shape[-1]} in the head'
+            )
+        return feature
+
+    def forward(self, feats: tuple[Tensor, ...], tokens: Tensor | None = None) -> Tensor:
+        """Scores of what follows each token.
+
+        Args:
+            feats: What backbone and neck give.
+            tokens: (N, T) int64, opened by START; None for START alone.
+
+        Returns:
+            (N, T, V), not normalised; column C is END.
+        """
+        image = self.decoder.project_image(self.pre_logits(feats))
+        if tokens is None:
+            tokens = image.new_full((len(image), 1), self.vocabulary.start).long()
+        return self.decoder(image, tokens)[0]
+
+    def loss(
+        self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample], **kwargs
+    ) -> dict[str, Tensor]:
+        """The loss of a batch under teacher forcing.
+
+        Args:
+            feats: What backbone and neck give.
+            data_samples: N samples with ``gt_label``, in the order to be learned.
+            **kwargs: Passed on to the loss module.
+
+        Returns:
+            ``{'loss': scalar}``.
+        """
+        labels = [self._labels_of(sample) for sample in data_samples]
+        inputs, targets = self.loss_module.make_sequences(labels)
+        return {'loss': self.loss_module(self(feats, inputs), targets, **kwargs)}
+
+    def predict(
+        self,
+        feats: tuple[Tensor, ...],
+        data_samples: Sequence[DataSample | None] | None = None,
+    ) -> list[DataSample]:
+        """Decode freely; what the samples hold as truth is never read.
+
+        Args:
+            feats: What backbone and neck give.
+            data_samples: N samples to write into; None, or None entries, make new ones.
+
+        Returns:
+            The samples, with the fields that the postprocessor documents.
+        """
+        image = self.decoder.project_image(self.pre_logits(feats))
+        state = (image, *self.decoder.initial_state(image))
+        return self.postprocessor(self.decoder.step, state, data_samples)
+
+    @staticmethod
+    def _labels_of(sample: DataSample) -> Tensor:
+        """``gt_label``, unless the batch was mixed: a path has no fractional labels."""
+        if 'gt_label' not in sample:
+            raise UsageError(
+                "a data sample has no 'gt_label': CNNRNNHead trains on label lists, so let the "
+                "dataset give 'gt_label' rather than 'gt_score'"
+            )
+        if 'gt_score' in sample and bool(((sample.gt_score != 0) & (sample.gt_score != 1)).any()):
+            raise UsageError(
+                "'gt_score' holds fractional labels: CNNRNNHead can't learn mixed images, remove "
+                'Mixup and CutMix from train_cfg.augments'
+            )
+        return sample.gt_label

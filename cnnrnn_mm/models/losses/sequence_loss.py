@@ -1,0 +1,128 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Cross-entropy of label sequences.
+
+Axis letters: N images, T steps (the longest label list of the batch and END), C labels,
+V = C + 1 (labels and END).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from ...errors import UsageError
+from ...registry import MODELS
+from ..vocabulary import Vocabulary
+
+__all__ = ['SequenceLoss']
+
+PADDING = -100
+
+
+@MODELS.register_module()
+class SequenceLoss(nn.Module):
+    """Mean over images of -log P(l_1, ..., l_n, END given image), equation (6).
+
+    It owns what a label list becomes: START before the inputs, END after the targets, padding up to
+    the longest list, and the mask that keeps padding out of the loss. The steps of an image are
+    summed and the images averaged, so the value depends neither on padding nor on how a batch is
+    split over processes of equal share. An image without labels is a target of its own: END at
+    the first step.
+
+    Args:
+        num_classes: C. The head fills it in.
+        label_smoothing: Share of each step's target that is spread evenly over the V outputs, in
+            [0, 1).
+        class_weight: C factors, one for the steps that predict each label; None for all 1.
+        end_weight: The factor for the steps that predict END.
+        loss_weight: Factor of the whole loss.
+
+    Raises:
+        UsageError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        class_weight: Sequence[float] | None = None,
+        end_weight: float = 1.0,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UsageError(f'label_smoothing is {label_smoothing}: set it to a value in [0, 1)')
+        if class_weight is not None and len(class_weight) != num_classes:
+            raise UsageError(
+                f'class_weight has {len(class_weight)} entries for {num_classes} classes: '
+                'give one for each class'
+            )
+        self.vocabulary = Vocabulary(num_classes)
+        self.label_smoothing = label_smoothing
+        self.loss_weight = loss_weight
+        weight = [1.0] * num_classes if class_weight is None else list(class_weight)
+        self.register_buffer('weight', torch.tensor([*weight, end_weight]), persistent=False)
+
+    def make_sequences(self, labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Turn the ordered label lists of N images into what the decoder reads and must say.
+
+        Args:
+            labels: N int64 tensors (n_i,), each label once, in the order to be learned.
+
+        Returns:
+            Inputs (N, T), which start with START and hold valid tokens throughout, and targets
+            (N, T), which close with END and are ``PADDING`` behind it.
+
+        Raises:
+            UsageError: If a label is outside 0..C-1 or comes twice in an image.
+        """
+        end, start = self.vocabulary.end, self.vocabulary.start
+        opener, closer = labels[0].new_tensor([start]), labels[0].new_tensor([end])
+        inputs = pad_sequence(
+            [torch.cat([opener, one]) for one in labels], batch_first=True, padding_value=end
+        )
+        targets = pad_sequence(
+            [torch.cat([one, closer]) for one in labels], batch_first=True, padding_value=PADDING
+        )
+        self._check(labels, inputs)
+        return inputs, targets
+
+    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The loss of scores (N, T, V), not normalised, for targets (N, T): a scalar."""
+        total = functional.cross_entropy(
+            scores.flatten(0, 1).float(),
+            targets.flatten(),
+            weight=self.weight,
+            ignore_index=PADDING,
+            reduction='sum',
+            label_smoothing=self.label_smoothing,
+        )
+        return self.loss_weight * total / len(scores)
+
+    def _check(self, labels: Sequence[Tensor], inputs: Tensor) -> None:
+        """One comparison for the whole batch; the slow look for the culprit only on failure."""
+        body = inputs[:, 1:]
+        ordered = body.sort(-1).values
+        repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] < self.vocabulary.end)
+        # A label equal to END would look like padding, therefore the true lengths are compared.
+        lengths = torch.tensor([len(one) for one in labels], device=inputs.device)
+        valid = (body >= 0) & (body < self.vocabulary.end)
+        if bool((valid.sum(-1) == lengths).all() & ~repeated.any()):
+            return
+        num_classes = self.vocabulary.num_classes
+        for index, one in enumerate(labels):
+            values = one.tolist()
+            outside = [value for value in values if not 0 <= value < num_classes]
+            if outside:
+                raise UsageError(
+                    f'label {outside[0]} of image {index} of the batch is outside '
+                    f'0..{num_classes - 1}: correct the annotation or set num_classes'
+                )
+            twice = [value for value in values if values.count(value) > 1]
+            if twice:
+                raise UsageError(
+                    f'label {twice[0]} comes twice in image {index} of the batch: list each '
+                    'label of an image once'
+                )

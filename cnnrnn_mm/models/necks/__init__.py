@@ -1,0 +1,4 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .vgg_fully_connected import VGGFullyConnected
+
+__all__ = ['VGGFullyConnected']

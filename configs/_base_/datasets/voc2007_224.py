@@ -1,0 +1,62 @@
+# Pascal VOC 2007, images of 224 x 224. For a folder of your own in VOC layout, change data_root,
+# classes (in every dataset) and num_classes (in the leaf config).
+data_root = 'data/VOC2007'  # a folder or a link; holds JPEGImages, Annotations, ImageSets
+
+data_preprocessor = dict(
+    num_classes=20,
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    to_rgb=True,
+)
+
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(256, 256)),
+    dict(type='RandomCrop', crop_size=224),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
+    dict(type='PackInputs'),
+]
+
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(224, 224)),
+    dict(
+        type='PackInputs',
+        # the VOC metrics need gt_label_difficult
+        meta_keys=('sample_idx', 'img_path', 'ori_shape', 'img_shape', 'gt_label_difficult'),
+    ),
+]
+
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    dataset=dict(type='VOC', data_root=data_root, split='train', pipeline=train_pipeline),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+)
+
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    dataset=dict(
+        type='VOC', data_root=data_root, split='val', test_mode=True, pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+
+test_dataloader = dict(
+    batch_size=32,
+    num_workers=2,
+    dataset=dict(
+        type='VOC', data_root=data_root, split='test', test_mode=True, pipeline=test_pipeline
+    ),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
+
+# Difficult objects: no training label; ignored by the metrics (neither hit nor miss), as in the
+# official protocol.
+val_evaluator = [
+    dict(type='VOCAveragePrecision'),
+    dict(type='cnnrnn_mm.LabelSetMetric'),
+]
+test_evaluator = val_evaluator

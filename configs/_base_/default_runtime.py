@@ -1,0 +1,22 @@
+# What every run of this project needs. Configs of your own that start from MMPretrain's base files
+# add these default_hooks entries; the types are found by their prefix, without an import.
+_base_ = ['mmpretrain::_base_/default_runtime.py']
+
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=20),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # empty splits, wrong labels, a class list that is not the checkpoint's: before the first step
+    check_data=dict(type='cnnrnn_mm.CheckDataHook'),
+    # fits OrderLabels on the training split and stores the order in the checkpoint
+    label_order=dict(type='cnnrnn_mm.LabelOrderHook'),
+    # a resumed run draws what the killed one would have drawn
+    random_state=dict(type='cnnrnn_mm.RandomStateHook'),
+    # checkpoints that load with weights_only=True
+    plain_checkpoint=dict(type='cnnrnn_mm.PlainCheckpointHook'),
+)
+
+visualizer = dict(
+    type='cnnrnn_mm.LabelPathVisualizer', vis_backends=[dict(type='LocalVisBackend')]
+)
+
+randomness = dict(seed=0, deterministic=False)

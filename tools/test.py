@@ -1,0 +1,88 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Test a checkpoint; the arguments are those of MMPretrain's tool of the same name."""
+
+import argparse
+
+import mmengine
+from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import DumpResults
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from cnnrnn_mm.apis import (
+    add_run_arguments,
+    apply_run_arguments,
+    check_checkpoint,
+    check_data_layout,
+    join_processes,
+    report_usage_errors,
+)
+from cnnrnn_mm.errors import UsageError
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='file for the results (.pkl for predictions, or .json)')
+    parser.add_argument(
+        '--out-item', choices=['metrics', 'pred'], help='what --out holds; default: pred'
+    )
+    parser.add_argument('--show-dir', help='folder for pictures with the predicted path')
+    parser.add_argument('--show', action='store_true', help='show the pictures in a window')
+    parser.add_argument('--interval', type=int, default=1, help='draw every n-th image')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays')
+    parser.add_argument('--tta', action='store_true', help="use the config's test-time augmentation")
+    add_run_arguments(parser)
+    args = parser.parse_args()
+    if args.out is None and args.out_item is not None:
+        parser.error('--out-item needs --out')
+    return args
+
+
+def make_config(args: argparse.Namespace) -> Config:
+    """The config of the run, checked."""
+    cfg = apply_run_arguments(args.config, args, persistent_workers=False)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.amp:
+        cfg.test_cfg.fp16 = True
+    if args.show or args.show_dir is not None:
+        cfg.default_hooks.visualization = dict(
+            type='VisualizationHook',
+            enable=True,
+            show=args.show,
+            wait_time=args.wait_time,
+            out_dir=args.show_dir,
+            interval=args.interval,
+        )
+    if args.tta:
+        if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
+            raise UsageError(
+                f'{args.config} has no tta_model and tta_pipeline: set both, since averaging '
+                'scores, which MMPretrain does by default, loses the label paths'
+            )
+        cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    check_checkpoint(args.checkpoint)
+    check_data_layout(cfg, ('test_dataloader',))
+    return cfg
+
+
+def main() -> None:
+    """Build the runner, test, and write what was asked for."""
+    args = parse_args()
+    with report_usage_errors():
+        cfg = make_config(args)
+        join_processes(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if args.out and args.out_item != 'metrics':
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        metrics = runner.test()
+        if args.out and args.out_item == 'metrics':
+            mmengine.dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,75 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""Train a model; the arguments are those of MMPretrain's tool of the same name."""
+
+import argparse
+
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from cnnrnn_mm.apis import (
+    add_run_arguments,
+    apply_run_arguments,
+    check_checkpoint,
+    check_data_layout,
+    join_processes,
+    report_usage_errors,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='continue from this checkpoint, or from the last one in the work dir',
+    )
+    parser.add_argument('--no-validate', action='store_true', help='do not validate')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help="scale the learning rate by the batch size against the config's base_batch_size",
+    )
+    parser.add_argument(
+        '--no-persistent-workers', action='store_true', help='start workers anew each epoch'
+    )
+    add_run_arguments(parser)
+    return parser.parse_args()
+
+
+def make_config(args: argparse.Namespace) -> Config:
+    """The config of the run, checked."""
+    cfg = apply_run_arguments(args.config, args, not args.no_persistent_workers)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr.enable = True
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    start = cfg.load_from
+    if cfg.resume and start is None:
+        start = find_latest_checkpoint(cfg.work_dir)
+    if start is not None:
+        check_checkpoint(start)
+    check_data_layout(cfg, ('train_dataloader', 'val_dataloader'))
+    return cfg
+
+
+def main() -> None:
+    """Build the runner and train."""
+    with report_usage_errors():
+        cfg = make_config(parse_args())
+        join_processes(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner.train()
+
+
+if __name__ == '__main__':
+    main()
