@@ -8,6 +8,10 @@ EXTRAS := mmcv-lite,demo,test,dev
 # Present only when the whole install has succeeded: what an interrupted run leaves has none.
 STAMP := $(VENV)/.installed
 
+# What the tests and the demo start in turn (tools/dist_train.sh) runs in the environment too,
+# whichever PYTHON it was built with.
+RUN := PYTHON='$(CURDIR)/$(BIN)/python' $(BIN)/python
+
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
 VENV_VERSION := $(if $(wildcard $(STAMP)),$(call version_of,$(BIN)/python))
@@ -29,10 +33,10 @@ help: ## Show this list
 venv: $(STAMP) ## Build .venv, or bring it up to date
 
 demo: $(STAMP) ## Train on generated data and show what was learnt
-	$(BIN)/python tools/demo.py $(ARGS)
+	$(RUN) tools/demo.py $(ARGS)
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(RUN) -m pytest $(ARGS)
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .
@@ -46,7 +50,7 @@ wheel: $(STAMP) ## Build the sdist, and from it the wheel, in dist/
 	$(BIN)/python -m build
 
 clean: ## Remove builds and caches
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .dist_test
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too

@@ -4,6 +4,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import Counter, defaultdict
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from cnnrnn_mm.datasets.demo_scenes import (
     generate,
     generate_demo_scenes,
     is_legal,
+    mean_average_precision,
     render,
     sample_scene,
     set_probabilities,
@@ -341,3 +343,11 @@ def test_missing_digits_are_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match='scikit-learn.*pip install'):
         generate_demo_scenes(tmp_path / 'scenes', SPLITS, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_documented_figures_are_the_computed_ones():
+    document = (Path(__file__).parents[2] / 'docs' / 'demo_scenes.md').read_text()
+    for figures in best_figures().values():
+        values = (figures.exact_match, figures.o_f1, figures.c_f1, figures.law_broken)
+        assert ' | '.join(f'{value:.2f}' for value in values) in document
+    assert f'{mean_average_precision():.2f}' in document

@@ -148,6 +148,7 @@ def test_topk_labels_is_ordered_and_breaks_ties_by_id():
     scores = torch.tensor([[0.1, 0.7, 0.7, 0.9], [0.5, 0.5, 0.5, 0.5]])
     assert topk_labels(scores, 3).tolist() == [[3, 1, 2], [0, 1, 2]]
     assert topk_labels(scores[0], 1).tolist() == [3]
+    assert topk_labels(torch.zeros(3, 1000), 5).tolist() == [[0, 1, 2, 3, 4]] * 3
 
 
 @pytest.mark.parametrize('k', [0, 5])

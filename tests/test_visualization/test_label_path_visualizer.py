@@ -361,6 +361,18 @@ def test_options(photo):
         draw(most, photo, sample, text_cfg=dict(color='red'))
 
 
+def test_next_paths_start_after_the_best_and_have_their_own_probability(photo):
+    visualizer = LabelPathVisualizer(num_next_paths=1)
+    photo = np.zeros_like(photo)
+    sample = make_sample(gt=(1,), path=(1,), next_paths=((2,), ()))
+    drawn = draw(visualizer, photo, sample)
+    assert has_colour(drawn, WRONG.colour)
+    sample.pred_path_log_probs = torch.tensor([-1.0, -2.0, -9.0])
+    np.testing.assert_array_equal(drawn, draw(visualizer, photo, sample))
+    sample.pred_path_log_probs = torch.tensor([-1.0, -2.5, -3.0])
+    assert (drawn != draw(visualizer, photo, sample)).any()
+
+
 def test_probability_of_the_path_is_the_exponential(visualizer, photo):
     first, second = make_sample(), make_sample()
     second.pred_path_log_probs = first.pred_path_log_probs + math.log(0.5)

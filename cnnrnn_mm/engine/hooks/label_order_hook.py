@@ -29,6 +29,7 @@ class LabelOrderHook(Hook):
     def __init__(self) -> None:
         self._resumed: dict | None = None
         self._fitted: dict = {}
+        self._early_iterator = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep the stored order of a run that is resumed."""
@@ -51,7 +52,7 @@ class LabelOrderHook(Hook):
             self._fit(dataset, task, group)
         resumed, self._resumed = self._resumed, None
         self._fitted = self._as_resumed(runner, by_task, resumed) if resumed else _orders(by_task)
-        _restart_early_workers(runner.train_loop)
+        self._early_iterator = _restart_early_workers(runner.train_loop)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store the order."""
@@ -125,12 +126,17 @@ def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:
     }
 
 
-def _restart_early_workers(loop) -> None:
-    """Start the workers of an iteration-based loop anew.
+def _restart_early_workers(loop):
+    """Start the workers of an iteration-based loop anew; return what must be kept alive.
 
-    It starts them when it is built, which is before any hook runs, so they hold a copy of the
-    pipeline from before the fit.
+    That loop starts them when it is built, which is before any hook runs, so they hold a copy of
+    the pipeline from before the fit. The old iterator must outlive the run: the host's
+    InfiniteSampler has a single stream of indices, and dropping an iterator would close it.
     """
-    if hasattr(loop, 'dataloader_iterator') and loop.dataloader.num_workers > 0:
-        loop.dataloader._iterator = None  # persistent workers would be handed out again
-        loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
+    if not hasattr(loop, 'dataloader_iterator') or loop.dataloader.num_workers == 0:
+        return None
+    early = loop.dataloader_iterator._iterator
+    early._shutdown_workers()
+    loop.dataloader._iterator = None  # persistent workers would be handed out again
+    loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
+    return early

@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Checkpoints that hold nothing but tensors and plain types."""
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,9 @@ def to_plain(value: Any, name: str, dropped: list[str]) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         items = [to_plain(one, f'{name}[{index}]', dropped) for index, one in enumerate(value)]
         return tuple(items) if isinstance(value, tuple) else items
-    for base in (bool, int, float, str):  # subclasses, such as enums of strings
+    if isinstance(value, Enum):
+        return to_plain(value.value, name, dropped)
+    for base in (int, float, str):  # subclasses of these
         if isinstance(value, base):
             return base(value)
     dropped.append(f'{name} ({type(value).__name__})')

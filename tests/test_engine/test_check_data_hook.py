@@ -1,0 +1,92 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+import json
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from tiny_run import TRAIN, VAL, load_config
+
+from cnnrnn_mm.errors import UsageError
+
+JSON_SET = (
+    "\ntrain_dataloader['dataset'] = dict(type='MultiLabelDataset', data_root={root!r}, "
+    "ann_file='a.json', data_prefix='JPEGImages', pipeline=train_pipeline)\n"
+)
+
+
+def build(root, folder, extra=''):
+    return Runner.from_cfg(load_config(root, folder, extra))
+
+
+def json_run(voc_folder, folder, labels):
+    """A run on a MultiLabelDataset file with the given label lists."""
+    root = voc_folder(folder / 'voc', {'train': TRAIN, 'val': VAL})
+    images = sorted(path.name for path in (root / 'JPEGImages').iterdir())
+    data = {
+        'metainfo': {'classes': ['bus', 'cat', 'dog', 'person']},
+        'data_list': [
+            {'img_path': image, 'gt_label': label}
+            for image, label in zip(images, labels, strict=False)
+        ],
+    }
+    (root / 'a.json').write_text(json.dumps(data))
+    return build(root, folder, JSON_SET.format(root=str(root)))
+
+
+@pytest.mark.parametrize(
+    ('labels', 'message'),
+    [
+        ([[0], [1, 4]], r'label 4 of image .*\.jpg is outside 0\.\.3 \(4 classes\)'),
+        ([[0], [-1]], r'label -1 of image .*\.jpg is outside 0\.\.3'),
+        ([[0, 2, 0]], r'label 0 comes twice in image .*\.jpg: list each label'),
+    ],
+)
+def test_wrong_labels_end_the_run_before_a_step(voc_folder, tmp_path, labels, message):
+    runner = json_run(voc_folder, tmp_path, labels)
+    with pytest.raises(UsageError, match=message):
+        runner.train()
+    assert runner.iter == 0
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_head_with_another_number_of_classes(voc_folder, tmp_path):
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    runner = build(root, tmp_path, "\nmodel.update(head=dict(model['head'], num_classes=7))\n")
+    with pytest.raises(UsageError, match=r'num_classes=7, but VOC\(.*\) has 4 classes'):
+        runner.train()
+
+
+@pytest.mark.parametrize(
+    ('classes', 'message'),
+    [
+        (['bus', 'dog', 'cat', 'person'], "at id 1: 'dog' instead of 'cat'"),
+        (['bus', 'cat', 'dog'], "at id 3: nothing instead of 'person'"),
+    ],
+)
+def test_checkpoint_with_another_class_list(voc_folder, tmp_path, classes, message):
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    build(root, tmp_path).train()
+    checkpoint = torch.load(tmp_path / 'work' / 'epoch_2.pth', weights_only=True)
+    assert checkpoint['meta']['dataset_meta']['classes'] == ('bus', 'cat', 'dog', 'person')
+
+    other = (
+        f"\nmodel.update(head=dict(model['head'], num_classes={len(classes)}))\n"
+        f"test_dataloader['dataset'].update(metainfo=dict(classes={classes!r}))\n"
+    )
+    cfg = load_config(root, tmp_path, other)
+    cfg.load_from = str(tmp_path / 'work' / 'epoch_2.pth')
+    cfg.experiment_name = f'{tmp_path.name}-test'
+    with pytest.raises(UsageError, match=message):
+        Runner.from_cfg(cfg).test()
+
+
+def test_right_data_passes(voc_folder, tmp_path):
+    """The empty label list is valid, and so is testing the checkpoint on its own classes."""
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    build(root, tmp_path).train()
+    cfg = load_config(root, tmp_path)
+    cfg.load_from = str(tmp_path / 'work' / 'epoch_2.pth')
+    cfg.experiment_name = f'{tmp_path.name}-test'
+    metrics = Runner.from_cfg(cfg).test()
+    assert 0 <= metrics['multi-label/mAP'] <= 100
+    assert 0 <= metrics['label-set/O-F1'] <= 100
