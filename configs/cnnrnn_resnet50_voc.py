@@ -64,9 +64,7 @@ test_pipeline = [
         meta_keys=('sample_idx', 'img_path', 'ori_shape', 'img_shape', 'gt_label_difficult'),
     ),
 ]
-train_dataloader = dict(
-    batch_size=batch_size, num_workers=4, dataset=dict(pipeline=train_pipeline)
-)
+train_dataloader = dict(batch_size=batch_size, num_workers=4, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=batch_size, num_workers=4, dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(batch_size=batch_size, num_workers=4, dataset=dict(pipeline=test_pipeline))
 

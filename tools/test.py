@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
     parser.add_argument('--interval', type=int, default=1, help='draw every n-th image')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays')
-    parser.add_argument('--tta', action='store_true', help="use the config's test-time augmentation")
+    parser.add_argument('--tta', action='store_true', help="use the config's tta_model")
     add_run_arguments(parser)
     args = parser.parse_args()
     if args.out is None and args.out_item is not None:

@@ -44,7 +44,7 @@ def read_labels(dataset, task: str | None = None) -> tuple[list[np.ndarray], lis
             value = value[task]
         if value is None or isinstance(value, dict):
             raise UsageError(
-                f"image {path} has gt_label={value!r}, not a list of class ids: annotate it, or "
+                f'image {path} has gt_label={value!r}, not a list of class ids: annotate it, or '
                 "name the task in OrderLabels(task=...) where 'gt_label' is a dict"
             )
         labels.append(np.atleast_1d(np.asarray(value, dtype=np.int64)))

@@ -3,7 +3,7 @@ from .decoders import LabelDecoder
 from .frozen import Frozen
 from .heads import CNNRNNHead
 from .losses import SequenceLoss
-from .necks import VGGFullyConnected
+from .necks import GlobalMaxPooling, VGGFullyConnected
 from .postprocessors import BeamSearchPostprocessor
 from .vocabulary import Vocabulary
 
@@ -11,6 +11,7 @@ __all__ = [
     'BeamSearchPostprocessor',
     'CNNRNNHead',
     'Frozen',
+    'GlobalMaxPooling',
     'LabelDecoder',
     'SequenceLoss',
     'VGGFullyConnected',

@@ -56,9 +56,7 @@ def beam_search(
         UsageError: If an option is out of range.
         FloatingPointError: If the model's log-probabilities leave an image without a path.
     """
-    max_length, num_paths = check_options(
-        num_labels, beam_size, min_length, max_length, num_paths
-    )
+    max_length, num_paths = check_options(num_labels, beam_size, min_length, max_length, num_paths)
     num_images, device = len(start_tokens), start_tokens.device
     # Candidates of all images. Both hold only what is finished.
     kept = torch.full((num_images, num_paths), _NEVER, device=device)

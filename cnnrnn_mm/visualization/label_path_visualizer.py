@@ -51,6 +51,7 @@ class LabelPathVisualizer(UniversalVisualizer):
         reload_photo: bool = True,
         **kwargs,
     ) -> None:
+        self._drawn: np.ndarray | None = None
         super().__init__(name, **kwargs)
         if not 0 < min_photo <= max_photo:
             raise UsageError(f'min_photo {min_photo} must be in 1 to max_photo {max_photo}')
@@ -123,7 +124,8 @@ class LabelPathVisualizer(UniversalVisualizer):
         )
         drawn = _join(photo, panel.render(), margin=size)
 
-        self.set_image(drawn)  # callers may ask get_image() for it
+        self.set_image(drawn)  # callers may draw on it
+        self._drawn = drawn
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
@@ -131,6 +133,18 @@ class LabelPathVisualizer(UniversalVisualizer):
         else:
             self.add_image(name, drawn, step=step)
         return drawn
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Start a new drawing from an RGB image (H, W, 3)."""
+        self._drawn = None
+        super().set_image(image)
+
+    def get_image(self) -> np.ndarray:
+        """The last result of :meth:`visualize_cls`, exactly.
+
+        The host would read it back from a matplotlib canvas, which resamples it in some versions.
+        """
+        return super().get_image() if self._drawn is None else self._drawn.copy()
 
     def _find_photo(self, image: np.ndarray, data_sample: DataSample) -> Image.Image:
         path = data_sample.get('img_path', None)

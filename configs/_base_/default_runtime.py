@@ -15,8 +15,6 @@ default_hooks = dict(
     plain_checkpoint=dict(type='cnnrnn_mm.PlainCheckpointHook'),
 )
 
-visualizer = dict(
-    type='cnnrnn_mm.LabelPathVisualizer', vis_backends=[dict(type='LocalVisBackend')]
-)
+visualizer = dict(type='cnnrnn_mm.LabelPathVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 
 randomness = dict(seed=0, deterministic=False)

@@ -66,7 +66,7 @@ def repr_of_set():
 def test_workers_of_an_iteration_based_loop_get_the_order(voc_folder, tmp_path):
     """That loop starts its workers before any hook runs."""
     extra = (
-        "\ntrain_cfg = dict(_delete_=True, by_epoch=False, max_iters=4, val_interval=2)\n"
+        '\ntrain_cfg = dict(_delete_=True, by_epoch=False, max_iters=4, val_interval=2)\n'
         'train_dataloader.update(num_workers=1, persistent_workers=True)\n'
         "train_dataloader['sampler'] = dict(type='InfiniteSampler')\n"
         "param_scheduler = [dict(type='ExponentialLR', gamma=0.9, by_epoch=False)]\n"

@@ -92,7 +92,7 @@ class OrderLabels(BaseTransform):
             if classes is None:
                 raise UsageError(
                     "label order 'alphabetical' needs class names and the dataset has none: set "
-                    "metainfo=dict(classes=...) in the dataset or choose another order"
+                    'metainfo=dict(classes=...) in the dataset or choose another order'
                 )
             sequence = np.array(sorted(range(num_classes), key=lambda label: classes[label]))
         elif self.order == 'given':

@@ -74,7 +74,11 @@ def _head_classes(model) -> int | None:
 def _difference(name: str, classes: list[str], stored: list[str]) -> str:
     """Name the first class that differs."""
     position = next(
-        (index for index, pair in enumerate(zip(classes, stored, strict=False)) if len(set(pair)) > 1),
+        (
+            index
+            for index, pair in enumerate(zip(classes, stored, strict=False))
+            if len(set(pair)) > 1
+        ),
         min(len(classes), len(stored)),
     )
     ours, theirs = (
@@ -82,7 +86,7 @@ def _difference(name: str, classes: list[str], stored: list[str]) -> str:
     )
     return (
         f"the class list of {name} ({len(classes)} classes) differs from the checkpoint's "
-        f'({len(stored)}) at id {position}: {ours} instead of {theirs}; use the checkpoint\'s class '
+        f"({len(stored)}) at id {position}: {ours} instead of {theirs}; use the checkpoint's class "
         "list, or load only the backbone with init_cfg=dict(type='Pretrained', checkpoint=..., "
         "prefix='backbone')"
     )

@@ -47,7 +47,8 @@ class PlainCheckpointHook(Hook):
         for key, value in scalars.items():
             if isinstance(value, dict) and value.keys() == {'values', 'counts', 'max_length'}:
                 scalars[key] = HistoryBuffer(
-                    value['values'].cpu().numpy(), value['counts'].cpu().numpy(),
+                    value['values'].cpu().numpy(),
+                    value['counts'].cpu().numpy(),
                     value['max_length'],
                 )
 

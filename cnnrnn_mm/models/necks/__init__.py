@@ -1,4 +1,5 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .global_max_pooling import GlobalMaxPooling
 from .vgg_fully_connected import VGGFullyConnected
 
-__all__ = ['VGGFullyConnected']
+__all__ = ['GlobalMaxPooling', 'VGGFullyConnected']

@@ -97,4 +97,3 @@ class BeamSearchPostprocessor:
             )
             sample.set_field(result.log_probs[index, :count], 'pred_path_log_probs')
             sample.set_field(result.step_log_probs[index, 0, : best + 1], 'pred_step_log_probs')
-

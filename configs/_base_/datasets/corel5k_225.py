@@ -3,8 +3,8 @@
 # and images/.
 data_root = 'data/corel5k'
 
-# MobileNetV2's ImageNet weights of TensorFlow origin: RGB, (x - 127.5) / 127.5. Their padding equals
-# torch's at sides of 32 k + 1, hence 225 and not 224.
+# MobileNetV2's ImageNet weights of TensorFlow origin: RGB, (x - 127.5) / 127.5. Their padding
+# equals torch's at sides of 32 k + 1, hence 225 and not 224.
 data_preprocessor = dict(
     num_classes=260,
     mean=[127.5, 127.5, 127.5],

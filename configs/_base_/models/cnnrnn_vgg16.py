@@ -7,9 +7,7 @@ pretrained = dict(type='Pretrained', checkpoint=checkpoint, prefix='backbone')
 
 model = dict(
     type='ImageClassifier',
-    backbone=dict(
-        type='cnnrnn_mm.Frozen', module=dict(type='VGG', depth=16, init_cfg=pretrained)
-    ),
+    backbone=dict(type='cnnrnn_mm.Frozen', module=dict(type='VGG', depth=16, init_cfg=pretrained)),
     neck=dict(
         type='cnnrnn_mm.Frozen',
         module=dict(type='cnnrnn_mm.VGGFullyConnected', init_cfg=pretrained),
@@ -22,6 +20,7 @@ model = dict(
         hidden_dims=512,
         recurrent='relu_lstm',
         dropout=0.5,
+        activation='relu',  # the paper leaves h open; a tanh lets the rectified cell run away
         loss=dict(type='SequenceLoss'),
         postprocessor=dict(type='BeamSearchPostprocessor', beam_size=5),
     ),
