@@ -46,7 +46,7 @@ def test_labels_and_paths_of_all_images(voc):
 
 
 def test_no_image_is_loaded(voc, tmp_path):
-    dataset = voc()
+    dataset = voc(pipeline=[dict(type='LoadImageFromFile')])
     for picture in (tmp_path / 'voc' / 'JPEGImages').iterdir():
         picture.unlink()
     assert sets(read_labels(dataset)[0]) == TRUTH
