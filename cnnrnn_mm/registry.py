@@ -14,6 +14,7 @@ from mmengine.registry import Registry
 from mmpretrain import registry as host
 
 __all__ = [
+    'BATCH_AUGMENTS',
     'DATASETS',
     'DATA_SAMPLERS',
     'EVALUATORS',
@@ -68,6 +69,7 @@ MODELS = _child(host.MODELS, 'models')
 MODEL_WRAPPERS = _child(host.MODEL_WRAPPERS, 'models')
 WEIGHT_INITIALIZERS = _child(host.WEIGHT_INITIALIZERS, 'models')
 TASK_UTILS = _child(host.TASK_UTILS, 'models')
+BATCH_AUGMENTS = _child(host.BATCH_AUGMENTS, 'models')
 
 METRICS = _child(host.METRICS, 'evaluation')
 EVALUATORS = _child(host.EVALUATORS, 'evaluation')

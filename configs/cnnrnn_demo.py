@@ -8,9 +8,9 @@
 _base_ = ['./_base_/datasets/demo_scenes.py', './_base_/default_runtime.py']
 
 # ---- what most users change -----------------------------------------------------------------
-max_epochs = 8
+max_epochs = 12
 warmup_epochs = 2
-learning_rate = 3e-3
+learning_rate = 5e-3
 batch_size = 32
 
 # ---- model ----------------------------------------------------------------------------------
@@ -21,8 +21,8 @@ model = dict(
         type='ResNet',
         depth=18,
         num_stages=2,
-        stem_channels=32,
-        base_channels=32,
+        stem_channels=24,
+        base_channels=24,
         strides=(1, 2),
         dilations=(1, 1),
         out_indices=(1,),
@@ -31,11 +31,11 @@ model = dict(
     head=dict(
         type='cnnrnn_mm.CNNRNNHead',
         num_classes=10,
-        in_channels=64,
-        embed_dims=64,
+        in_channels=48,
+        embed_dims=512,
         hidden_dims=64,
         recurrent='lstm',
-        dropout=0.1,
+        dropout=0.0,
         loss=dict(type='SequenceLoss'),
         postprocessor=dict(type='BeamSearchPostprocessor', beam_size=5),
     ),

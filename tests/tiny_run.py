@@ -48,11 +48,11 @@ model = dict(
 data_preprocessor = dict(num_classes=4, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True)
 data = dict(type='VOC', data_root={root!r}, metainfo=dict(classes={classes!r}))
 train_dataloader = dict(
-    batch_size=4, num_workers=0, dataset=dict(data, split='train', pipeline=train_pipeline),
+    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data, split='train', pipeline=train_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(
-    batch_size=3, num_workers=0,
+    batch_size=3, num_workers=0, persistent_workers=False,
     dataset=dict(data, split='val', test_mode=True, pipeline=test_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )

@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Say what is missing on disk before a dataset fails on it."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ JSON_LAYOUT = (
     'an annotation file {"metainfo": {"classes": [...]}, "data_list": [{"img_path": ..., '
     '"gt_label": [...]}]} and the images it names'
 )
+
+#: Bytes; larger files are read once, by the dataset.
+JSON_LIMIT = 32 * 2**20
 
 
 def check_data_layout(cfg: Config, dataloaders: tuple[str, ...]) -> None:
@@ -67,7 +71,21 @@ def _check_json(name: str, dataset: dict, root: str) -> None:
     if root:
         _check_folder(name, root, JSON_LAYOUT)
     if dataset.get('ann_file'):
-        _check_file(name, os.path.join(root, dataset['ann_file']), JSON_LAYOUT)
+        path = os.path.join(root, dataset['ann_file'])
+        _check_file(name, path, JSON_LAYOUT)
+        if path.endswith('.json') and Path(path).stat().st_size <= JSON_LIMIT:
+            _check_entries(name, path)
+
+
+def _check_entries(name: str, path: str) -> None:
+    try:
+        content = json.loads(Path(path).read_text())
+    except ValueError as error:
+        raise UsageError(f'{name}: {path} is no JSON ({error}); expected {JSON_LAYOUT}') from None
+    if not isinstance(content, dict) or not isinstance(content.get('data_list'), list):
+        raise UsageError(f'{name}: {path} has no data_list; expected {JSON_LAYOUT}')
+    if not content['data_list']:
+        raise UsageError(f'{name}: {path} lists no image: an empty split can not be used')
 
 
 def _check_folder(name: str, path: str, layout: str) -> None:

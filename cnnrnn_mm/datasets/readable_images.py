@@ -3,11 +3,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 
 import mmcv
 from mmengine import fileio
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from PIL import Image
 from rich.progress import track
 
 from ..errors import UsageError
@@ -47,27 +49,28 @@ def ReadableImages(dataset: dict, unreadable: str = 'skip'):  # noqa: N802 - nam
             total=len(paths),
             disable=not is_main_process(),
         )
-        reasons = {path: why for path, why in zip(paths, found, strict=True) if why}
-    if not reasons:
+        reasons = list(found)
+    bad = [index for index, why in enumerate(reasons) if why]
+    if not bad:
         return built
-    first, why = next(iter(reasons.items()))
+    named = [f'{paths[index]} ({reasons[index]})' for index in bad]
     if unreadable == 'error':
         raise UsageError(
-            f'cannot read image {first} ({why}), one of {len(reasons)}: replace or remove it, or '
-            "set unreadable='skip'"
+            f'cannot read image {named[0]}, one of {len(bad)}: replace or remove it, or set '
+            "unreadable='skip'"
         )
-    if len(reasons) == len(paths):
+    if len(bad) == len(paths):
         raise UsageError(
-            f'none of {len(paths)} images can be read, first {first} ({why}): check data_root and '
+            f'none of {len(paths)} images can be read, first {named[0]}: check data_root and '
             'data_prefix'
         )
     MMLogger.get_current_instance().warning(
         'Skipped %d of %d images that can not be read: %s',
-        len(reasons),
+        len(bad),
         len(paths),
-        ', '.join(f'{path} ({why})' for path, why in list(reasons.items())[:20]),
+        ', '.join(named[:20]),
     )
-    built.get_subset_([index for index, path in enumerate(paths) if path not in reasons])
+    built.get_subset_([index for index, why in enumerate(reasons) if not why])
     return built
 
 
@@ -78,7 +81,9 @@ def why_unreadable(path: str) -> str | None:
     except OSError as error:
         return error.strerror or type(error).__name__
     try:
+        # Pillow refuses a truncated picture, which OpenCV fills up with grey.
+        Image.open(BytesIO(content)).load()
         image = mmcv.imfrombytes(content)
     except Exception as error:  # noqa: BLE001 - decoders raise errors of many kinds
         return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return 'not a picture, or truncated' if image is None else None
+    return 'of a kind that OpenCV does not decode' if image is None else None

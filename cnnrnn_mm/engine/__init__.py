@@ -1,4 +1,16 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from .hooks import CheckDataHook, LabelOrderHook, PlainCheckpointHook, RandomStateHook
+from .hooks import (
+    ChannelsLastHook,
+    CheckDataHook,
+    LabelOrderHook,
+    PlainCheckpointHook,
+    RandomStateHook,
+)
 
-__all__ = ['CheckDataHook', 'LabelOrderHook', 'PlainCheckpointHook', 'RandomStateHook']
+__all__ = [
+    'ChannelsLastHook',
+    'CheckDataHook',
+    'LabelOrderHook',
+    'PlainCheckpointHook',
+    'RandomStateHook',
+]

@@ -50,7 +50,7 @@ def beam_search(
         num_paths: K, the candidates kept and returned for each image; None means ``beam_size``.
 
     Returns:
-        The K best finished paths of each image.
+        Up to K finished paths of each image, best first.
 
     Raises:
         UsageError: If an option is out of range.

@@ -28,7 +28,8 @@ class SearchResult:
         paths: (N, K, L) int64, the labels of each path, -1 after its last label.
         lengths: (N, K) int64, labels in each path, END not counted; 0 where there is no path.
         log_probs: (N, K), natural log of P(l_1..l_k, END given image), equation (6); -inf where
-            fewer than K paths exist.
+            fewer than K paths ended before the search stopped. No path left out is more probable
+            than those of a search wide enough to prune nothing.
         step_log_probs: (N, K, L + 1), natural log of each step's probability, END included; 0 after
             END, so that a row sums to ``log_probs``.
         marginals: (N, C) in [0, 1]: the sum of P(prefix) p(label given prefix) over all prefixes

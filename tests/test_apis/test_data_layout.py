@@ -59,3 +59,17 @@ def test_wrapped_datasets_are_seen(tmp_path):
     ):
         with pytest.raises(UsageError, match='nowhere does not exist'):
             check(wrapper)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"data_list": []}', r'a\.json lists no image: an empty split'),
+        ('{"images": []}', r'a\.json has no data_list; expected an annotation file'),
+        ('{"data_list": [', r'a\.json is no JSON'),
+    ],
+)
+def test_json_set_without_entries(root, content, message):
+    (root / 'a.json').write_text(content)
+    with pytest.raises(UsageError, match=message):
+        check(dict(type='MultiLabelDataset', data_root=str(root), ann_file='a.json'))

@@ -228,15 +228,6 @@ def test_wide_beam_leaves_out_no_better_path(enumerated):
         assert log_probs == pytest.approx([value for value, _ in expected], abs=1e-5)
 
 
-def test_fewer_than_k_paths_only_where_fewer_exist(enumerated):
-    """``SearchResult.log_probs``: -inf only where fewer than K paths exist."""
-    model, truth, width = enumerated
-    result = search(model, beam_size=width, num_paths=6)
-    for image in range(model.num_models):
-        expected = ranking(truth, image)[:6]
-        assert found_paths(result, image) == [path for _, path in expected]
-
-
 @pytest.mark.parametrize(('least', 'most'), [(2, None), (0, 2), (1, 3), (2, 2), (0, 0)])
 def test_length_limits(enumerated, least, most):
     """The best path among those of allowed length; probabilities are not renormalised."""

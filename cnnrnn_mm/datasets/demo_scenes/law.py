@@ -2,11 +2,11 @@
 """The law of the demo scenes: which label sets exist, and how probable each is.
 
 A scene is empty, or it shows one large anchor digit, its kind, and two small companions. Each kind
-allows three pairs of companions and no other:
+allows three or four pairs of companions and no other:
 
 - ``zero`` brings exactly two of the trio three, four, five. Unseen, each of the three is more
   likely present than absent, yet the three together are forbidden.
-- ``one`` and ``two`` bring one of three disjoint pairs. Unseen, each companion is more likely
+- ``one`` and ``two`` bring one of four pairs. Unseen, each companion is more likely
   absent than present, yet the anchor alone is forbidden.
 
 So, wherever the companions cannot be read, the list of the likely labels is no legal set.
@@ -22,17 +22,17 @@ CLASSES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 EMPTY_PROBABILITY = 0.04
 """Probability that a scene has no digit, and so no label."""
 
-KIND_PROBABILITIES = {0: 0.16, 1: 0.46, 2: 0.38}
+KIND_PROBABILITIES = {0: 0.08, 1: 0.51, 2: 0.41}
 """Probability of each anchor, given that the scene is not empty."""
 
 PAIR_PROBABILITIES = {
     0: {(3, 4): 0.46, (3, 5): 0.29, (4, 5): 0.25},
-    1: {(5, 6): 0.47, (7, 8): 0.28, (3, 9): 0.25},
-    2: {(8, 9): 0.47, (6, 7): 0.28, (4, 5): 0.25},
+    1: {(5, 6): 0.45, (7, 8): 0.19, (3, 9): 0.18, (4, 7): 0.18},
+    2: {(8, 9): 0.45, (6, 7): 0.19, (4, 5): 0.18, (3, 6): 0.18},
 }
 """Probability of each pair of companions, given the anchor."""
 
-SMUDGE_PROBABILITIES = (0.35, 0.10, 0.55)
+SMUDGE_PROBABILITIES = (0.25, 0.05, 0.70)
 """Probability that none, one or both companions are smudged: unreadable, but still labelled.
 
 It is the same for every label set; where one of the two is smudged, either is as likely.

@@ -2,6 +2,7 @@
 """Put the labels of an image into the order in which a sequence model learns them."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -112,6 +113,12 @@ class OrderLabels(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Reorder the labels of one image."""
         value = results['gt_label']
+        if isinstance(value, dict) != (self.task is not None):
+            raise UsageError(
+                f'gt_label of image {results.get("img_path", "?")} is a {type(value).__name__} and '
+                f'OrderLabels has task={self.task!r}: name the task where gt_label is a dict over '
+                'tasks, and only there'
+            )
         if self.task is None:
             results['gt_label'] = self._arrange(value, results)
         elif self.task in value:
@@ -136,7 +143,7 @@ class OrderLabels(BaseTransform):
     def _given_ids(self, num_classes: int, classes: Sequence[str] | None) -> np.ndarray:
         names = {name: label for label, name in enumerate(classes or ())}
         try:
-            ids = [one if isinstance(one, int) else names[one] for one in self.given]
+            ids = [int(one) if isinstance(one, Integral) else names[one] for one in self.given]
         except KeyError as error:
             raise UsageError(
                 f'{error.args[0]!r} in the given label order is no class of the dataset: use its '

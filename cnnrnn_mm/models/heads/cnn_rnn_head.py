@@ -88,8 +88,14 @@ class CNNRNNHead(BaseModule):
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The image feature I (N, F): the last stage; a map is averaged over its positions."""
         feature = feats[-1] if isinstance(feats, (tuple, list)) else feats
-        if feature.dim() > 2:
-            feature = feature.flatten(2).mean(-1)
+        if feature.dim() == 4:
+            feature = feature.mean((2, 3))
+        if feature.dim() != 2:
+            raise UsageError(
+                f'backbone and neck give features of shape {tuple(feature.shape)}: the head takes '
+                "vectors (N, F) or maps (N, F, H, W), so let the backbone give one (out_type='cls_"
+                "token' or 'avg_featmap' of the host's transformers)"
+            )
         if feature.shape[-1] != self.in_channels:
             raise UsageError(
                 f'the head has in_channels={self.in_channels}, but backbone and neck give '

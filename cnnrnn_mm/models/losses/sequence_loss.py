@@ -59,11 +59,13 @@ class SequenceLoss(nn.Module):
                 f'class_weight has {len(class_weight)} entries for {num_classes} classes: '
                 'give one for each class'
             )
+        weight = [*([1.0] * num_classes if class_weight is None else class_weight), end_weight]
+        if min(weight) < 0:
+            raise UsageError(f'a weight of {min(weight)} is negative: set it to 0 or more')
         self.vocabulary = Vocabulary(num_classes)
         self.label_smoothing = label_smoothing
         self.loss_weight = loss_weight
-        weight = [1.0] * num_classes if class_weight is None else list(class_weight)
-        self.register_buffer('weight', torch.tensor([*weight, end_weight]), persistent=False)
+        self.register_buffer('weight', torch.tensor(weight), persistent=False)
 
     def make_sequences(self, labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Turn the ordered label lists of N images into what the decoder reads and must say.
