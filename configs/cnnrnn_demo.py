@@ -14,7 +14,7 @@ learning_rate = 5e-3
 batch_size = 32
 
 # ---- model ----------------------------------------------------------------------------------
-# The first two stages of a thin ResNet-18; the small digits are 11 to 13 pixels.
+# The first two stages of a thin ResNet-18; the small digits are 13 to 14 pixels.
 model = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -32,7 +32,7 @@ PAIR_PROBABILITIES = {
 }
 """Probability of each pair of companions, given the anchor."""
 
-SMUDGE_PROBABILITIES = (0.25, 0.05, 0.70)
+SMUDGE_PROBABILITIES = (0.35, 0.05, 0.60)
 """Probability that none, one or both companions are smudged: unreadable, but still labelled.
 
 It is the same for every label set; where one of the two is smudged, either is as likely.

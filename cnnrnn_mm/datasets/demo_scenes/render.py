@@ -15,13 +15,13 @@ from cnnrnn_mm.errors import UsageError
 
 from .law import CLASSES, sample_scene
 
-CANVAS = 64
+CANVAS = 50
 """Height and width of a scene, in pixels."""
 
-ANCHOR_SIZES = (23, 26)
+ANCHOR_SIZES = (18, 20)
 """Smallest and largest side of the anchor, in pixels."""
 
-COMPANION_SIZES = (11, 13)
+COMPANION_SIZES = (13, 14)
 """Smallest and largest side of a companion, in pixels; legible and smudged alike."""
 
 SOURCE_SPLITS = {'train': range(0, 7), 'val': range(7, 8), 'test': range(8, 10)}
@@ -83,7 +83,7 @@ def draw_scene(split: str, rng: np.random.Generator) -> tuple[np.ndarray, list[D
         rng (np.random.Generator): Source of every random choice.
 
     Returns:
-        tuple: The picture, (64, 64, 3) uint8 RGB, and its digits, the anchor first.
+        tuple: The picture, (50, 50, 3) uint8 RGB, and its digits, the anchor first.
     """
     anchor, companions, smudged = sample_scene(rng)
     canvas = _background(rng)
@@ -117,7 +117,7 @@ def pick_patch(
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """A dark gradient with mild noise, (64, 64, 3) int32."""
+    """A dark gradient with mild noise, (50, 50, 3) int32."""
     corners = rng.integers(15, 80, size=(3, 3))  # top left, change to the right, change downwards
     steps = np.arange(CANVAS)
     across, down = steps[None, :, None], steps[:, None, None]
@@ -130,7 +130,7 @@ def _free_box(
 ) -> tuple[int, int, int, int]:
     """A uniformly random square that keeps one pixel between itself and every taken box.
 
-    The sizes above always leave room: beside an anchor there is a band of at least 19 pixels.
+    The sizes above always leave room: beside an anchor there is a band of at least 15 pixels.
     """
     while True:
         left, top = (int(v) for v in rng.integers(0, CANVAS - size + 1, size=2))

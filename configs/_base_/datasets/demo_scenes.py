@@ -6,7 +6,7 @@ data_preprocessor = dict(num_classes=10, mean=[110.0] * 3, std=[60.0] * 3, to_rg
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='RandomCrop', crop_size=64, padding=4, padding_mode='edge'),
+    dict(type='RandomCrop', crop_size=50, padding=4, padding_mode='edge'),
     dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
     dict(type='PackInputs'),
 ]
