@@ -13,7 +13,7 @@ _base_ = [
 ]
 
 # ---- what most users change -----------------------------------------------------------------
-max_epochs = 12
+max_epochs = 10
 
 # ---- model ----------------------------------------------------------------------------------
 # The paper's D 64 is too narrow for 260 labels on 4,000 photos: see docs/choices.md.
