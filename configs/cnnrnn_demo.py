@@ -35,7 +35,9 @@ model = dict(
         embed_dims=512,
         hidden_dims=64,
         recurrent='lstm',
-        dropout=0.0,
+        dropout=0.2,
+        # The backbone learns from scratch: ask the image for every label, too (training only).
+        marginal_weight=1.0,
         loss=dict(type='SequenceLoss'),
         postprocessor=dict(type='BeamSearchPostprocessor', beam_size=5),
     ),
@@ -67,4 +69,7 @@ train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
 
-default_hooks = dict(checkpoint=dict(save_best='label-set/O-F1', rule='greater', max_keep_ckpts=1))
+default_hooks = dict(
+    checkpoint=dict(save_best='label-set/O-F1', rule='greater', max_keep_ckpts=1),
+    channels_last=dict(type='cnnrnn_mm.ChannelsLastHook'),
+)

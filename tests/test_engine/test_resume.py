@@ -14,8 +14,8 @@ KILLED = FOUR_EPOCHS + (
     "custom_hooks = [dict(type='cnnrnn_mm.KillingHook', epoch=2, batch=1)]\n"
 )
 FLIPS = (
-    "\ntrain_dataloader = dict(dataset=dict(pipeline=[*pipeline, dict(type='RandomFlip', "
-    "prob=0.5), dict(type='cnnrnn_mm.OrderLabels'), dict(type='PackInputs')]))\n"
+    "\ntrain_dataloader['dataset'].update(pipeline=[*pipeline, dict(type='RandomFlip', prob=0.5), "
+    "dict(type='cnnrnn_mm.OrderLabels'), dict(type='PackInputs')])\n"
 )
 
 
@@ -34,7 +34,7 @@ def weights(work_dir):
 def test_killed_run_resumes_to_the_same_weights(voc_folder, tmp_path, workers, augmentation):
     """Dropout is on, validation runs in between, and SIGKILL hits inside the third epoch."""
     root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
-    extra = f'\ntrain_dataloader.update(num_workers={workers})\n{augmentation}'
+    extra = f'\ntrain_dataloader.update(num_workers={workers}, persistent_workers={workers > 0})\n{augmentation}'
     whole = write_config(root, tmp_path / 'whole.py', FOUR_EPOCHS + extra)
     killed = write_config(root, tmp_path / 'killed.py', KILLED + extra)
 

@@ -14,6 +14,7 @@ from ...errors import UsageError
 from ...registry import MODELS, SCOPE
 from ..decoders import LabelDecoder
 from ..vocabulary import Vocabulary
+from .marginal_branch import MarginalBranch
 
 __all__ = ['CNNRNNHead']
 
@@ -40,6 +41,9 @@ class CNNRNNHead(BaseModule):
         activation: h of equation (4): ``'relu'``, ``'tanh'`` or ``'identity'``.
         loss: Config of the loss; ``num_classes`` is filled in.
         postprocessor: Config of the postprocessor; ``num_classes`` is filled in.
+        marginal_weight: Above zero, train a :class:`MarginalBranch` beside the decoder with this
+            weight. It helps a backbone that is trained from scratch to learn to see; the paper has
+            none.
         init_cfg: The host's initialisation config.
 
     Examples:
@@ -62,6 +66,7 @@ class CNNRNNHead(BaseModule):
         activation: str = 'tanh',
         loss: dict | None = None,
         postprocessor: dict | None = None,
+        marginal_weight: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -79,6 +84,9 @@ class CNNRNNHead(BaseModule):
         )
         self.loss_module = self._build_part(loss, 'SequenceLoss')
         self.postprocessor = self._build_part(postprocessor, 'BeamSearchPostprocessor')
+        self.marginal_branch = (
+            MarginalBranch(num_classes, in_channels, marginal_weight) if marginal_weight else None
+        )
 
     def _build_part(self, cfg: dict | None, default_type: str):
         """Build loss or postprocessor, with bare names looked up here whatever the run's scope."""
@@ -113,7 +121,10 @@ class CNNRNNHead(BaseModule):
         Returns:
             (N, T, V), not normalised; column C is END.
         """
-        image = self.decoder.project_image(self.pre_logits(feats))
+        return self._score(self.pre_logits(feats), tokens)
+
+    def _score(self, features: Tensor, tokens: Tensor | None) -> Tensor:
+        image = self.decoder.project_image(features)
         if tokens is None:
             tokens = image.new_full((len(image), 1), self.vocabulary.start).long()
         return self.decoder(image, tokens)[0]
@@ -129,11 +140,15 @@ class CNNRNNHead(BaseModule):
             **kwargs: Passed on to the loss module.
 
         Returns:
-            ``{'loss': scalar}``.
+            ``{'loss': scalar}``, and ``'loss_marginal'`` where there is a marginal branch.
         """
         labels = [self._labels_of(sample) for sample in data_samples]
         inputs, targets = self.loss_module.make_sequences(labels)
-        return {'loss': self.loss_module(self(feats, inputs), targets, **kwargs)}
+        features = self.pre_logits(feats)
+        losses = {'loss': self.loss_module(self._score(features, inputs), targets, **kwargs)}
+        if self.marginal_branch is not None:
+            losses['loss_marginal'] = self.marginal_branch.loss(features, labels)
+        return losses
 
     def predict(
         self,
