@@ -49,7 +49,7 @@ data_preprocessor = dict(num_classes=num_classes)
 
 # ---- data -----------------------------------------------------------------------------------
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='RandomResizedCrop', scale=image_size, crop_ratio_range=(0.5, 1.0)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='RandAugment', policies='timm_increasing', num_policies=2, magnitude_level=7),
@@ -57,7 +57,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='Resize', scale=(image_size, image_size)),
     dict(
         type='PackInputs',

@@ -112,3 +112,26 @@ def test_bad_data_is_one_line(run, tmp_path):
 
     done = run_tool(TRAIN_TOOL, tmp_path / 'none.py')
     assert 'none.py does not exist' in only_line(done)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('workers', [0, 1])
+def test_unreadable_image_is_one_line_or_skipped(voc_folder, tmp_path, workers):
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    (root / 'JPEGImages' / 'train_0003.jpg').write_bytes(b'no picture')
+    (root / 'JPEGImages' / 'val_0002.jpg').write_bytes(b'')
+    loaders = '\ntrain_dataloader.update(num_workers={0}, persistent_workers={1})\n'
+    extra = loaders.format(workers, workers > 0)
+    config = write_config(root, tmp_path / 'a.py', extra)
+    line = only_line(run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path / 'a'))
+    assert 'train_0003.jpg' in line and 'ReadableImages' in line
+
+    for name in ('train', 'val', 'test'):
+        wrapped = f"dict(type='cnnrnn_mm.ReadableImages', dataset={name}_dataloader['dataset'])"
+        extra += f'{name}_dataloader = dict({name}_dataloader, dataset={wrapped})\n'
+    config = write_config(root, tmp_path / 'b.py', extra)
+    done = run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path / 'b')
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = done.stdout + done.stderr
+    assert f'Skipped 1 of {len(TRAIN)} images' in said and 'train_0003.jpg' in said
+    assert f'Skipped 1 of {len(VAL)} images' in said and 'val_0002.jpg' in said

@@ -29,7 +29,7 @@ VAL = [['person', 'cat'], ['dog'], [], ['bus', 'person']]
 
 CONFIG = """
 _base_ = [{base!r}]
-pipeline = [dict(type='LoadImageFromFile')]
+pipeline = [dict(type='cnnrnn_mm.LoadImage')]
 train_pipeline = [
     *pipeline, dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'), dict(type='PackInputs')
 ]
@@ -48,7 +48,8 @@ model = dict(
 data_preprocessor = dict(num_classes=4, mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True)
 data = dict(type='VOC', data_root={root!r}, metainfo=dict(classes={classes!r}))
 train_dataloader = dict(
-    batch_size=4, num_workers=0, persistent_workers=False, dataset=dict(data, split='train', pipeline=train_pipeline),
+    batch_size=4, num_workers=0, persistent_workers=False,
+    dataset=dict(data, split='train', pipeline=train_pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 val_dataloader = dict(

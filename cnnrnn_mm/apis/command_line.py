@@ -14,6 +14,7 @@ from ..errors import UsageError
 
 __all__ = ['add_run_arguments', 'apply_run_arguments', 'report_usage_errors']
 
+WORKER_PREFIX = f'{UsageError.__module__}.{UsageError.__name__}: '
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -85,5 +86,7 @@ def report_usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        sys.stderr.write(f'error: {error}\n')
+        # From a data-loading worker it comes wrapped in that worker's traceback.
+        line = str(error).strip().splitlines()[-1]
+        sys.stderr.write(f'error: {line.removeprefix(WORKER_PREFIX)}\n')
         sys.exit(2)

@@ -1,5 +1,5 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from .readable_images import ReadableImages
-from .transforms import OrderLabels
+from .transforms import LoadImage, OrderLabels
 
-__all__ = ['OrderLabels', 'ReadableImages']
+__all__ = ['LoadImage', 'OrderLabels', 'ReadableImages']

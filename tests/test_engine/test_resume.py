@@ -34,7 +34,8 @@ def weights(work_dir):
 def test_killed_run_resumes_to_the_same_weights(voc_folder, tmp_path, workers, augmentation):
     """Dropout is on, validation runs in between, and SIGKILL hits inside the third epoch."""
     root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
-    extra = f'\ntrain_dataloader.update(num_workers={workers}, persistent_workers={workers > 0})\n{augmentation}'
+    loader = f'num_workers={workers}, persistent_workers={workers > 0}'
+    extra = f'\ntrain_dataloader.update({loader})\n{augmentation}'
     whole = write_config(root, tmp_path / 'whole.py', FOUR_EPOCHS + extra)
     killed = write_config(root, tmp_path / 'killed.py', KILLED + extra)
 

@@ -48,7 +48,5 @@ class MarginalBranch(BaseModule):
         target = features.new_zeros(len(labels), self.num_classes)
         target[rows, torch.cat(list(labels))] = 1.0
         scores = self.classifier(features).float()  # (N, C)
-        total = functional.binary_cross_entropy_with_logits(
-            scores, target.float(), reduction='sum'
-        )
+        total = functional.binary_cross_entropy_with_logits(scores, target.float(), reduction='sum')
         return self.loss_weight * total / len(labels)

@@ -13,7 +13,7 @@ data_preprocessor = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='Resize', scale=(225, 225)),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
@@ -21,7 +21,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='Resize', scale=(225, 225)),
     dict(type='PackInputs'),
 ]

@@ -5,12 +5,12 @@ classes = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight
 data_preprocessor = dict(num_classes=10, mean=[110.0] * 3, std=[60.0] * 3, to_rgb=True)
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='RandomCrop', crop_size=50, padding=4, padding_mode='edge'),
     dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
     dict(type='PackInputs'),
 ]
-test_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]
+test_pipeline = [dict(type='cnnrnn_mm.LoadImage'), dict(type='PackInputs')]
 
 dataset = dict(type='VOC', data_root=data_root, metainfo=dict(classes=classes))
 train_dataloader = dict(

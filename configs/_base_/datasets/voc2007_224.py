@@ -10,7 +10,7 @@ data_preprocessor = dict(
 )
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='Resize', scale=(256, 256)),
     dict(type='RandomCrop', crop_size=224),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
@@ -19,7 +19,7 @@ train_pipeline = [
 ]
 
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='cnnrnn_mm.LoadImage'),
     dict(type='Resize', scale=(224, 224)),
     dict(
         type='PackInputs',
