@@ -9,7 +9,7 @@ import mmcv
 from mmengine import fileio
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from rich.progress import track
 
 from ..errors import UsageError
@@ -64,11 +64,9 @@ def ReadableImages(dataset: dict, unreadable: str = 'skip'):  # noqa: N802 - nam
             f'none of {len(paths)} images can be read, first {named[0]}: check data_root and '
             'data_prefix'
         )
+    # Formatted here: the host's logger drops a warning whose format string it has seen before.
     MMLogger.get_current_instance().warning(
-        'Skipped %d of %d images that can not be read: %s',
-        len(bad),
-        len(paths),
-        ', '.join(named[:20]),
+        f'Skipped {len(bad)} of {len(paths)} images that can not be read: {", ".join(named[:20])}'
     )
     built.get_subset_([index for index, why in enumerate(reasons) if not why])
     return built
@@ -84,6 +82,8 @@ def why_unreadable(path: str) -> str | None:
         # Pillow refuses a truncated picture, which OpenCV fills up with grey.
         Image.open(BytesIO(content)).load()
         image = mmcv.imfrombytes(content)
+    except UnidentifiedImageError:
+        return 'not a picture'
     except Exception as error:  # noqa: BLE001 - decoders raise errors of many kinds
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return 'of a kind that OpenCV does not decode' if image is None else None
