@@ -2,6 +2,9 @@
 # is compared with. One sigmoid a label, threshold 0.5.
 #
 #   python tools/train.py configs/linear_demo.py
+#
+# Test split: mAP 83.0, C-F1 74.1, O-F1 75.8, exact match 43.2, law broken 48.6 (percent), in the
+# run named in cnnrnn_demo.py.
 _base_ = ['./cnnrnn_demo.py']
 
 model = dict(

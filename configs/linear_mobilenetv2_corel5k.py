@@ -3,7 +3,10 @@
 #
 #   python tools/train.py configs/linear_mobilenetv2_corel5k.py
 #
-# FIGURES
+# Validation split: mAP 36.7, C-F1 22.6, O-F1 53.9, exact match 8.9 (percent; mean of seeds 0 to 2,
+# deviation at most 0.5). Measured with this head, optimiser and schedule on the cached features of
+# the same frozen backbone, each photo or its mirror image, and not with this file and the images in
+# the loop. 2026-11-21, torch 2.11.0, mmpretrain 1.2.0.
 _base_ = ['./cnnrnn_mobilenetv2_corel5k.py']
 
 model = dict(
