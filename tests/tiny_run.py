@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """A whole run, small enough for a test: a few 32 x 32 photos, a small backbone, our hooks."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,7 +101,10 @@ def run_tool(*args: object, cwd: Path | None = None) -> subprocess.CompletedProc
 
 def environment() -> dict[str, str]:
     """The environment of a child process: the project and the tests on the path, one thread."""
-    import os
-
-    paths = f'{ROOT}{os.pathsep}{ROOT / "tests"}'
-    return {**os.environ, 'PYTHONPATH': paths, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    return {
+        **os.environ,
+        'PYTHON': sys.executable,  # for the launch scripts
+        'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}',
+        'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '',
+    }
