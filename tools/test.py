@@ -15,6 +15,7 @@ from cnnrnn_mm.apis import (
     check_checkpoint,
     check_data_layout,
     join_processes,
+    leave_processes,
     report_usage_errors,
 )
 from cnnrnn_mm.errors import UsageError
@@ -82,6 +83,7 @@ def main() -> None:
         metrics = runner.test()
         if args.out and args.out_item == 'metrics':
             mmengine.dump(metrics, args.out)
+        leave_processes()
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from cnnrnn_mm.apis import (
     check_checkpoint,
     check_data_layout,
     join_processes,
+    leave_processes,
     report_usage_errors,
 )
 
@@ -69,6 +70,7 @@ def main() -> None:
         join_processes(cfg)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         runner.train()
+        leave_processes()
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@
 from .checkpoints import check_checkpoint
 from .command_line import add_run_arguments, apply_run_arguments, report_usage_errors
 from .data_layout import check_data_layout
-from .distributed import join_processes
+from .distributed import join_processes, leave_processes
 
 __all__ = [
     'add_run_arguments',
@@ -12,5 +12,6 @@ __all__ = [
     'check_checkpoint',
     'check_data_layout',
     'join_processes',
+    'leave_processes',
     'report_usage_errors',
 ]

@@ -4,7 +4,7 @@
 import torch
 from mmengine.config import Config
 
-__all__ = ['join_processes']
+__all__ = ['join_processes', 'leave_processes']
 
 
 def join_processes(cfg: Config) -> None:
@@ -24,3 +24,13 @@ def join_processes(cfg: Config) -> None:
     cfg.model_wrapper_cfg = cfg.get('model_wrapper_cfg') or dict(
         type='MMDistributedDataParallel', broadcast_buffers=False, device_ids=None
     )
+
+
+def leave_processes() -> None:
+    """End a run of several processes together.
+
+    A process that exits while its neighbour still uses the group makes that one abort.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
