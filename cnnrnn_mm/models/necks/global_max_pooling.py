@@ -13,8 +13,8 @@ __all__ = ['GlobalMaxPooling']
 class GlobalMaxPooling(BaseModule):
     """Reduce each map to the maximum over its positions.
 
-    The host has the average and the generalised mean. For small objects the maximum learns far
-    faster: the gradient of a label goes to the one position that speaks for it.
+    The host has the average and the generalised mean. The maximum suits small objects: the
+    gradient of a channel goes to the one position that speaks for it.
     """
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
