@@ -5,13 +5,18 @@ from .checkpoints import check_checkpoint
 from .command_line import add_run_arguments, apply_run_arguments, report_usage_errors
 from .data_layout import check_data_layout
 from .distributed import join_processes, leave_processes
+from .features import CachedFeatures, extract_features, load_features, save_features
 
 __all__ = [
+    'CachedFeatures',
     'add_run_arguments',
     'apply_run_arguments',
     'check_checkpoint',
     'check_data_layout',
+    'extract_features',
     'join_processes',
     'leave_processes',
+    'load_features',
     'report_usage_errors',
+    'save_features',
 ]

@@ -1,7 +1,22 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Search for probable label paths. Pure torch: knows no module and no part of the MM stack."""
 
-from .beam_search import beam_search, check_options
-from .types import SearchResult, State, StepFunction
+from .beam_search import beam_search, check_sizes
+from .best_first_search import best_first_search
+from .constraints import Constraints
+from .prefix_trie import PrefixTrie
+from .set_probability import set_log_probs
+from .types import NonFiniteScoresError, SearchResult, State, StepFunction
 
-__all__ = ['SearchResult', 'State', 'StepFunction', 'beam_search', 'check_options']
+__all__ = [
+    'Constraints',
+    'NonFiniteScoresError',
+    'PrefixTrie',
+    'SearchResult',
+    'State',
+    'StepFunction',
+    'beam_search',
+    'best_first_search',
+    'check_sizes',
+    'set_log_probs',
+]

@@ -2,30 +2,36 @@
 """Beam search over label paths, batched over images and beams (section 3.3 of the CNN-RNN paper).
 
 Axis letters: N images, A images still searching, C labels, V = C + 1 (labels and END), B beams,
-W <= B live prefixes of an image, K paths kept, T labels in the prefixes so far.
+W live prefixes of an image, K paths kept, T labels in the prefixes so far.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
-from .types import SearchResult, State, StepFunction
+from .beam_history import BeamHistory
+from .constraints import Constraints
+from .rules import Hypotheses, Rules, count_required
+from .tally import Tally
+from .types import NEVER, SearchResult, State, StepFunction, as_normal_tensors, check_found
 
-__all__ = ['beam_search', 'check_options']
+__all__ = ['beam_search', 'check_sizes']
 
-_NEVER = float('-inf')
+#: Finished images are taken out of the batch once at most this share of it is still searching.
+MOST_GOING = 0.6
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def beam_search(
     step: StepFunction,
     state: State,
     start_tokens: Tensor,
     num_labels: int,
     beam_size: int = 5,
-    min_length: int = 0,
-    max_length: int | None = None,
     num_paths: int | None = None,
+    constraints: Constraints | Sequence[Constraints] | None = None,
 ) -> SearchResult:
     """Find probable label paths that end in END and hold no label twice.
 
@@ -36,8 +42,10 @@ def beam_search(
     judged alone, thus its result does not depend on the others. With ``beam_size=1`` this is greedy
     decoding.
 
-    Labels that a path already holds, or that a length limit forbids, are skipped; the probabilities
+    Labels that a path already holds, or that a constraint forbids, are skipped; the probabilities
     of the others stay as the model gives them, so a path's probability is always equation (6).
+    Prefixes that hold 0, 1, ... of the labels an image requires are kept apart, ``beam_size`` of
+    each kind: else what is probable without them would crowd out what leads to them.
 
     Args:
         step: The model: ``step(tokens (M,), state) -> (log_probs (M, V), state)``.
@@ -45,126 +53,125 @@ def beam_search(
         start_tokens: (N,) int64, what ``step`` is fed first.
         num_labels: C. Tokens 0..C-1 are labels, token C is END.
         beam_size: B >= 1. More beams than there are paths is fine.
-        min_length: Least number of labels, 0..C.
-        max_length: Most labels in a path; None or anything above C means C.
         num_paths: K, the candidates kept and returned for each image; None means ``beam_size``.
+        constraints: For all images, or one for each.
 
     Returns:
-        Up to K finished paths of each image, best first.
+        Up to K finished paths of each image, best first, and whether the first is certified.
 
     Raises:
-        UsageError: If an option is out of range.
-        FloatingPointError: If the model's log-probabilities leave an image without a path.
+        UsageError: If an option is out of range, constraints contradict each other, or the beam
+            found no path that meets them.
+        NonFiniteScoresError: If the model gives NaN or infinite scores.
     """
-    max_length, num_paths = check_options(num_labels, beam_size, min_length, max_length, num_paths)
-    num_images, device = len(start_tokens), start_tokens.device
-    # Candidates of all images. Both hold only what is finished.
-    kept = torch.full((num_images, num_paths), _NEVER, device=device)
-    kept_paths = torch.full((num_images, num_paths, 0), -1, device=device, dtype=torch.long)
-    kept_steps = torch.zeros((num_images, num_paths, 0), device=device)
-    kept_lengths = torch.zeros((num_images, num_paths), device=device, dtype=torch.long)
-    marginals = torch.zeros((num_images, num_labels), device=device)
+    num_paths = check_sizes(beam_size=beam_size, num_paths=num_paths)
+    num_images, device = start_tokens.shape[0], start_tokens.device
+    rules = Rules(constraints, num_images, num_labels, device)
+    tokens, state = rules.feed_prefixes(step, state, start_tokens)
+    tally = Tally(num_images, num_labels, device)
+    history = BeamHistory(num_images, num_labels, num_paths, device)
     # Live prefixes of the images that still search.
-    active = torch.arange(num_images, device=device)  # (A,)
+    images = torch.arange(num_images, device=device)  # (A,)
     scores = torch.zeros((num_images, 1), device=device)  # (A, W)
     paths = torch.empty((num_images, 1, 0), device=device, dtype=torch.long)  # (A, W, T)
-    steps = torch.empty((num_images, 1, 0), device=device)  # (A, W, T)
-    used = torch.zeros((num_images, 1, num_labels), device=device, dtype=torch.bool)
-    tokens = start_tokens
 
-    for length in range(max_length + 1):
+    for length in range(rules.max_length + 1):
         num_active, width = scores.shape
-        log_probs, state = step(tokens.reshape(-1), state)
+        log_probs, state = step(tokens, state)
         log_probs = log_probs.float().view(num_active, width, num_labels + 1)
-        label_log_probs = log_probs[..., :num_labels].masked_fill(used, _NEVER)
-        end_log_probs = log_probs[..., num_labels]  # (A, W)
-        if length < min_length:
-            end_log_probs = torch.full_like(end_log_probs, _NEVER)
-        if length == max_length:
-            label_log_probs = torch.full_like(label_log_probs, _NEVER)
-        expanded = scores.unsqueeze(-1) + label_log_probs  # (A, W, C)
-        marginals[active] += expanded.exp().sum(1)
-
-        # Prefixes that end here, if END is one of their B best tokens.
-        better = (label_log_probs > end_log_probs.unsqueeze(-1)).sum(-1)
-        ended = torch.where(better < beam_size, scores + end_log_probs, _NEVER)  # (A, W)
-        merged, pick = torch.cat([kept[active], ended], 1).topk(num_paths)  # (A, K)
-        grown_paths = _pad_last(kept_paths, length - kept_paths.shape[-1], -1)
-        grown_steps = _pad_last(kept_steps, length + 1 - kept_steps.shape[-1], 0.0)
-        ended_steps = torch.cat([steps, end_log_probs.unsqueeze(-1)], -1)
-        lengths = torch.full((num_active, width), length, device=device)
-        kept, kept_paths, kept_steps, kept_lengths = (
-            whole.index_copy(0, active, _take(torch.cat([whole[active], new], 1), pick))
-            for whole, new in (
-                (kept, ended),
-                (grown_paths, paths),
-                (grown_steps, ended_steps),
-                (kept_lengths, lengths),
-            )
-        )
+        children = log_probs[..., :num_labels] + scores.unsqueeze(-1)  # (A, W, C)
+        ends = log_probs[..., num_labels] + scores  # (A, W)
+        del log_probs  # one tensor of this size fewer while the next ones are made
+        hypotheses = Hypotheses(paths, length, images, rules.rows)
+        rules.apply_(children, ends, hypotheses)
+        # Prefixes that end here, if END is one of their B best tokens. Compared into a float
+        # tensor, which is several times faster on CPUs than into bools, and used once more below.
+        spare = torch.gt(children, ends.unsqueeze(-1), out=torch.empty_like(children))
+        candidates = torch.where(spare.sum(-1) < beam_size, ends, NEVER)
+        worst_kept = history.finish(candidates)  # (A,)
+        tally.add_children(images, torch.exp(children, out=spare))
+        del spare
 
         # Prefixes that go on, and the images whose best one can still beat a candidate.
-        best, flat = expanded.flatten(1).topk(min(beam_size, width * num_labels))  # (A, W')
-        worst_kept = merged.masked_fill(merged == _NEVER, float('inf')).amin(1)  # (A,)
-        going = (best[:, 0] > _NEVER) & ((best[:, 0] > worst_kept) | (merged[:, 0] == _NEVER))
-        if not going.any():
+        if rules.required is None:
+            best, flat, lost = _best_children(children, beam_size)
+            leading = best[:, 0]
+        else:
+            held = count_required(rules.required, hypotheses)
+            adds = rules.required[rules.rows[images]]  # (A, C)
+            best, flat, lost = _best_children_by_kind(children, beam_size, held, adds)
+            leading = best.amax(1)
+        history.end(images, ends, candidates, lost)
+        going = leading > worst_kept
+        num_going = int(going.sum())
+        if num_going == 0:
             break
-        row = going.nonzero().squeeze(-1)  # (A',)
-        parent, label = flat[row] // num_labels, flat[row] % num_labels  # (A', W')
-        source = (row.unsqueeze(-1) * width + parent).flatten()  # the backpointers
-        state = tuple(part[source] for part in state)
-        active, scores, tokens = active[row], best[row], label
-        chosen = label_log_probs[row].flatten(1).gather(1, flat[row])
-        paths = torch.cat([_take(paths[row], parent), label.unsqueeze(-1)], -1)
-        steps = torch.cat([_take(steps[row], parent), chosen.unsqueeze(-1)], -1)
-        used = _take(used[row], parent).scatter(-1, label.unsqueeze(-1), True)
+        # A finished image is dead: it stays in the way, without effect, until enough others are.
+        keep = None
+        if num_going < num_active:
+            best = torch.where(going.unsqueeze(-1), best, NEVER)
+        source = torch.arange(0, num_active * width, width, device=device)
+        if num_going <= MOST_GOING * num_active:
+            keep = going.nonzero().squeeze(-1)
+            images, best, flat, paths, source = (
+                part.index_select(0, keep) for part in (images, best, flat, paths, source)
+            )
+        history.grow(keep, flat, best)
+        parents = flat.div(num_labels, rounding_mode='floor')  # (A', W'), the backpointers
+        labels = flat % num_labels
+        source = (source.unsqueeze(-1) + parents).view(-1)
+        state = tuple(part.index_select(0, source) for part in state)
+        scores, tokens = best, labels.view(-1)
+        paths = paths.gather(1, parents.unsqueeze(-1).expand(-1, -1, length))
+        paths = torch.cat([paths, labels.unsqueeze(-1)], -1)
 
-    _check_result(kept)
-    exists = kept > _NEVER
-    longest = int(kept_lengths.where(exists, 0).max())
-    return SearchResult(
-        paths=kept_paths[..., :longest].masked_fill(~exists.unsqueeze(-1), -1),
-        lengths=kept_lengths.masked_fill(~exists, 0),
-        log_probs=kept,
-        step_log_probs=kept_steps[..., : longest + 1].masked_fill(~exists.unsqueeze(-1), 0.0),
-        marginals=marginals.clamp_(max=1.0),
+    result = history.result(tally, rules.prefixes)
+    check_found(
+        result.log_probs, tally.lower, 'raise beam_size, loosen them or use best-first search'
     )
+    return as_normal_tensors(result)
 
 
-def _take(values: Tensor, index: Tensor) -> Tensor:
-    """Pick entries ``index`` (A, M) of axis 1 of ``values`` (A, W, ...)."""
-    shape = index.shape + values.shape[2:]
-    return values.gather(1, index.reshape(index.shape + (1,) * (values.dim() - 2)).expand(shape))
+def _best_children(children: Tensor, beam_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The B best expansions of each image.
+
+    Returns:
+        Log-probabilities (A, W'), their positions in (W * C) (A, W'), and the log-probability of
+        the best expansion left out (A,).
+    """
+    flat_children = children.flatten(1)
+    best, flat = flat_children.topk(min(beam_size + 1, flat_children.shape[1]))
+    if best.shape[1] <= beam_size:
+        return best, flat, torch.full_like(best[:, 0], NEVER)
+    return best[:, :beam_size], flat[:, :beam_size], best[:, beam_size]
 
 
-def _pad_last(values: Tensor, amount: int, fill: float) -> Tensor:
-    """Append ``amount`` entries ``fill`` to the last axis."""
-    return torch.nn.functional.pad(values, (0, amount), value=fill)
+def _best_children_by_kind(
+    children: Tensor, beam_size: int, held: Tensor, adds: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for each number of required labels held, side by side.
+
+    Args:
+        children: (A, W, C).
+        beam_size: B of each kind.
+        held: (A, W), how many required labels each prefix holds.
+        adds: (A, C) bool, which labels are required.
+    """
+    kind = held.unsqueeze(-1) + adds.unsqueeze(1).long()  # (A, W, C)
+    found = [
+        _best_children(children.masked_fill(kind != number, NEVER), beam_size)
+        for number in range(int(adds.sum(-1).max()) + 1)
+    ]
+    best, flat, lost = zip(*found, strict=True)
+    return torch.cat(best, 1), torch.cat(flat, 1), torch.stack(lost).amax(0)
 
 
-def check_options(
-    num_labels: int, beam_size: int, min_length: int, max_length: int | None, num_paths: int | None
-) -> tuple[int, int]:
-    """Return the effective ``max_length`` and ``num_paths``, or raise ``UsageError``."""
-    if num_labels < 1:
-        raise UsageError(f'num_labels is {num_labels}: there must be at least one label')
+def check_sizes(beam_size: int = 1, num_paths: int | None = None, max_expansions: int = 1) -> int:
+    """Return the effective ``num_paths``, or raise ``UsageError``."""
     if beam_size < 1:
         raise UsageError(f'beam_size is {beam_size}: set it to 1 (greedy) or more')
     if num_paths is not None and num_paths < 1:
         raise UsageError(f'num_paths is {num_paths}: set it to 1 or more')
-    max_length = num_labels if max_length is None else min(max_length, num_labels)
-    if not 0 <= min_length <= max_length:
-        raise UsageError(
-            f'min_length is {min_length} and max_length is {max_length} with {num_labels} labels: '
-            'they must satisfy 0 <= min_length <= max_length, since no label comes twice'
-        )
-    return max_length, beam_size if num_paths is None else num_paths
-
-
-def _check_result(kept: Tensor) -> None:
-    bad = (~kept[:, 0].isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise FloatingPointError(
-            f'no path found for image {bad[0]} of the batch ({len(bad)} such images): the model '
-            'gave NaN or infinite scores; check its weights and the learning rate'
-        )
+    if max_expansions < 1:
+        raise UsageError(f'max_expansions is {max_expansions}: set it to 1 or more')
+    return beam_size if num_paths is None else num_paths

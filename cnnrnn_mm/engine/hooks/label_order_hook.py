@@ -12,7 +12,7 @@ from ...datasets.transforms import OrderLabels
 from ...errors import UsageError
 from ...registry import HOOKS
 
-__all__ = ['LabelOrderHook']
+__all__ = ['LabelOrderHook', 'tell_heads']
 
 
 @HOOKS.register_module()
@@ -32,9 +32,12 @@ class LabelOrderHook(Hook):
         self._early_iterator = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Keep the stored order of a run that is resumed."""
+        """Keep the stored order of a run that is resumed, and tell the heads."""
+        stored = checkpoint.get('meta', {}).get('label_order')
         if runner._resume:  # the host offers no public way to ask
-            self._resumed = checkpoint.get('meta', {}).get('label_order')
+            self._resumed = stored
+        if stored:
+            tell_heads(runner.model, stored)
 
     def before_train(self, runner) -> None:
         """Fit, on rank 0, and hand the order to all ranks."""
@@ -52,6 +55,7 @@ class LabelOrderHook(Hook):
             self._fit(dataset, task, group)
         resumed, self._resumed = self._resumed, None
         self._fitted = self._as_resumed(runner, by_task, resumed) if resumed else _orders(by_task)
+        tell_heads(runner.model, self._fitted)
         self._early_iterator = _restart_early_workers(runner.train_loop)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -116,6 +120,17 @@ def find_transforms(root, kind: type) -> Iterator:
         children += list(root)
     for child in children:
         yield from find_transforms(child, kind)
+
+
+def tell_heads(model, label_order: dict) -> None:
+    """Hand the order to the heads that can decode in it, through wrappers and task heads."""
+    while not hasattr(model, 'head') and hasattr(model, 'module'):
+        model = model.module
+    head = getattr(model, 'head', None)
+    for task, stored in label_order.items():
+        heads = getattr(head, 'task_heads', {}) if task else {'': head}
+        if task in heads and hasattr(heads[task], 'set_training_order'):
+            heads[task].set_training_order(stored['order'], stored['sequence'])
 
 
 def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:

@@ -5,16 +5,20 @@ Axis letters: N sequences, T steps, D input size, H recurrent size.
 
 Every layer maps ``(inputs (N, T, D), state)`` to ``(outputs (N, T, H), state)``. A state is a tuple
 of tensors whose first axis is N, so that a search can reorder it by backpointer.
+
+One step can be taken in two parts, of which the first depends on the input alone and so needs to be
+done once for each label: ``drive(inputs (M, D)) -> (M, G)``, then ``advance(drives (M, G), state) ->
+(outputs (M, H), state)``. G is the layer's own affair.
 """
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ...errors import UsageError
+from ...search import State
 
 __all__ = ['RECURRENT_LAYERS', 'GRULayer', 'LSTMLayer', 'NoRecurrence', 'ReLULSTMLayer']
-
-State = tuple[Tensor, ...]
 
 
 class ReLULSTMLayer(nn.Module):
@@ -68,15 +72,24 @@ class ReLULSTMLayer(nn.Module):
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """See the module's docstring."""
-        (memory,) = state
         outputs = []
-        for drive in self.input_weights(inputs).unbind(1):  # (N, 4H) each
-            candidate, input_gate, forget_gate, output_gate = (
-                (drive + self.state_weights(memory)).relu().chunk(4, -1)
-            )
-            memory = forget_gate * memory + input_gate * candidate
-            outputs.append(memory * output_gate)
-        return torch.stack(outputs, 1), (memory,)
+        for drive in self.drive(inputs).unbind(1):  # (N, 4H) each
+            output, state = self.advance(drive, state)
+            outputs.append(output)
+        return torch.stack(outputs, 1), state
+
+    def drive(self, inputs: Tensor) -> Tensor:
+        """W w(t) + b: (..., D) -> (..., 4H)."""
+        return self.input_weights(inputs)
+
+    def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
+        """See the module's docstring."""
+        (memory,) = state
+        candidate, input_gate, forget_gate, output_gate = (
+            (drives + self.state_weights(memory)).relu().chunk(4, -1)
+        )
+        memory = forget_gate * memory + input_gate * candidate
+        return memory * output_gate, (memory,)
 
 
 class LSTMLayer(nn.Module):
@@ -98,6 +111,20 @@ class LSTMLayer(nn.Module):
         outputs, (hidden, memory) = self.cell(inputs, (hidden, memory))
         return outputs, (hidden.squeeze(0), memory.squeeze(0))
 
+    def drive(self, inputs: Tensor) -> Tensor:
+        """The input's share of the gates, biases included: (..., D) -> (..., 4H)."""
+        bias = self.cell.bias_ih_l0 + self.cell.bias_hh_l0
+        return functional.linear(inputs, self.cell.weight_ih_l0, bias)
+
+    def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
+        """See the module's docstring."""
+        hidden, memory = state
+        gates = drives + functional.linear(hidden, self.cell.weight_hh_l0)
+        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, -1)
+        memory = forget_gate.sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
+        hidden = output_gate.sigmoid() * memory.tanh()
+        return hidden, (hidden, memory)
+
 
 class GRULayer(nn.Module):
     """``torch.nn.GRU`` with one layer; the state is (h,), (N, H)."""
@@ -116,6 +143,21 @@ class GRULayer(nn.Module):
         outputs, hidden = self.cell(inputs, state[0].unsqueeze(0).contiguous())
         return outputs, (hidden.squeeze(0),)
 
+    def drive(self, inputs: Tensor) -> Tensor:
+        """The input's share of the gates: (..., D) -> (..., 3H)."""
+        return functional.linear(inputs, self.cell.weight_ih_l0, self.cell.bias_ih_l0)
+
+    def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
+        """See the module's docstring."""
+        (hidden,) = state
+        own = functional.linear(hidden, self.cell.weight_hh_l0, self.cell.bias_hh_l0)
+        reset, update, candidate = drives.chunk(3, -1)
+        own_reset, own_update, own_candidate = own.chunk(3, -1)
+        candidate = (candidate + (reset + own_reset).sigmoid() * own_candidate).tanh()
+        update = (update + own_update).sigmoid()
+        hidden = candidate + update * (hidden - candidate)
+        return hidden, (hidden,)
+
 
 class NoRecurrence(nn.Module):
     """The paper's ablation (Table 3): a linear embedding of the previous label, and no state."""
@@ -131,6 +173,14 @@ class NoRecurrence(nn.Module):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """See the module's docstring."""
         return self.embedding(inputs), state
+
+    def drive(self, inputs: Tensor) -> Tensor:
+        """The output itself: (..., D) -> (..., H)."""
+        return self.embedding(inputs)
+
+    def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
+        """Nothing to do."""
+        return drives, state
 
 
 RECURRENT_LAYERS: dict[str, type[nn.Module]] = {

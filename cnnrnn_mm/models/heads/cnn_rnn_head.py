@@ -44,6 +44,12 @@ class CNNRNNHead(BaseModule):
         marginal_weight: Above zero, train a :class:`MarginalBranch` beside the decoder with this
             weight. It helps a backbone that is trained from scratch to learn to see; the paper has
             none.
+        share_prefixes: In training, run the recurrent layer once for each distinct prefix of a
+            batch instead of once for each label of each image and its padding. The same loss and
+            gradients; False for one padded call a batch.
+        use_trie: In search, keep what the recurrent layer gave for a label path for all images and
+            batches that follow. The same results; False runs it for each hypothesis.
+        trie_bytes: Most memory for those paths.
         init_cfg: The host's initialisation config.
 
     Examples:
@@ -67,6 +73,9 @@ class CNNRNNHead(BaseModule):
         loss: dict | None = None,
         postprocessor: dict | None = None,
         marginal_weight: float = 0.0,
+        share_prefixes: bool = True,
+        use_trie: bool = True,
+        trie_bytes: int = 256 * 2**20,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -81,7 +90,10 @@ class CNNRNNHead(BaseModule):
             recurrent=recurrent,
             dropout=dropout,
             activation=activation,
+            trie_bytes=trie_bytes,
         )
+        self.share_prefixes = share_prefixes
+        self.use_trie = use_trie
         self.loss_module = self._build_part(loss, 'SequenceLoss')
         self.postprocessor = self._build_part(postprocessor, 'BeamSearchPostprocessor')
         self.marginal_branch = (
@@ -145,7 +157,13 @@ class CNNRNNHead(BaseModule):
         labels = [self._labels_of(sample) for sample in data_samples]
         inputs, targets = self.loss_module.make_sequences(labels)
         features = self.pre_logits(feats)
-        losses = {'loss': self.loss_module(self._score(features, inputs), targets, **kwargs)}
+        if self.share_prefixes:
+            valid = self.loss_module.counts(targets)
+            image = self.decoder.project_image(features)
+            scores, targets = self.decoder.score_sequences(image, inputs, valid), targets[valid]
+        else:
+            scores = self._score(features, inputs)
+        losses = {'loss': self.loss_module(scores, targets, **kwargs)}
         if self.marginal_branch is not None:
             losses['loss_marginal'] = self.marginal_branch.loss(features, labels)
         return losses
@@ -154,19 +172,32 @@ class CNNRNNHead(BaseModule):
         self,
         feats: tuple[Tensor, ...],
         data_samples: Sequence[DataSample | None] | None = None,
+        **kwargs,
     ) -> list[DataSample]:
         """Decode freely; what the samples hold as truth is never read.
 
         Args:
             feats: What backbone and neck give.
             data_samples: N samples to write into; None, or None entries, make new ones.
+            **kwargs: Passed on to the postprocessor, such as constraints of this call.
 
         Returns:
             The samples, with the fields that the postprocessor documents.
         """
         image = self.decoder.project_image(self.pre_logits(feats))
-        state = (image, *self.decoder.initial_state(image))
-        return self.postprocessor(self.decoder.step, state, data_samples)
+        step, state = self.decoder.begin_search(
+            image, self.use_trie, keep_all=self.postprocessor.revisits
+        )
+        return self.postprocessor(step, state, data_samples, **kwargs)
+
+    def set_training_order(self, name: str, order: Sequence[int]) -> None:
+        """Tell the postprocessor in which order the labels were learnt (:class:`LabelOrderHook`).
+
+        Args:
+            name: What the order is called.
+            order: All class ids.
+        """
+        self.postprocessor.set_training_order(name, order)
 
     @staticmethod
     def _labels_of(sample: DataSample) -> Tensor:

@@ -92,16 +92,26 @@ class SequenceLoss(nn.Module):
         return inputs, targets
 
     def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """The loss of scores (N, T, V), not normalised, for targets (N, T): a scalar."""
+        """The loss of a batch: a scalar.
+
+        Args:
+            scores: (N, T, V), or (M, V) for the M targets that are not padding; not normalised.
+            targets: (N, T) or (M,), one END for each image.
+        """
         total = functional.cross_entropy(
-            scores.flatten(0, 1).float(),
+            scores.flatten(0, -2).float(),
             targets.flatten(),
             weight=self.weight,
             ignore_index=PADDING,
             reduction='sum',
             label_smoothing=self.label_smoothing,
         )
-        return self.loss_weight * total / len(scores)
+        return self.loss_weight * total / (targets == self.vocabulary.end).sum()
+
+    @staticmethod
+    def counts(targets: Tensor) -> Tensor:
+        """Which targets (N, T) are not padding: (N, T) bool."""
+        return targets != PADDING
 
     def _check(self, labels: Sequence[Tensor], inputs: Tensor) -> None:
         """One comparison for the whole batch; the slow look for the culprit only on failure."""

@@ -1,4 +1,6 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from .beam_search_postprocessor import BeamSearchPostprocessor
+from .best_first_postprocessor import BestFirstPostprocessor
+from .path_postprocessor import PathPostprocessor
 
-__all__ = ['BeamSearchPostprocessor']
+__all__ = ['BeamSearchPostprocessor', 'BestFirstPostprocessor', 'PathPostprocessor']

@@ -1,0 +1,203 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""From a search to what a data sample holds.
+
+Axis letters: N images, C labels, K paths kept.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmpretrain.structures import DataSample
+
+from ...errors import UsageError
+from ...search import (
+    Constraints,
+    NonFiniteScoresError,
+    SearchResult,
+    State,
+    StepFunction,
+    set_log_probs,
+)
+from ..vocabulary import Vocabulary
+
+__all__ = ['PathPostprocessor']
+
+#: Stands for the order that the checkpoint was trained with.
+TRAINING = 'training'
+
+
+class PathPostprocessor(ABC):
+    """Decode label paths and write them into data samples; a subclass says how to search.
+
+    Each sample gets:
+
+    - ``pred_label`` (n,) int64: the labels of the best path, in path order; may be empty.
+    - ``pred_score`` (C,) in [0, 1]: for each label an estimate of the probability that it is in the
+      label set, for average precision; see docs/scores.md. Labels that constraints forbid have 0,
+      required and given ones 1.
+    - ``pred_score_lower``, ``pred_score_upper`` (C,): certified bounds of that probability, whatever
+      the constraints are, for the given prefix.
+    - ``pred_paths``: up to K label lists, the most probable first.
+    - ``pred_path_log_probs`` (K',): natural log of P(path, END given image) for each of them.
+    - ``pred_step_log_probs`` (n + 1,): natural log of each step's probability along the best path;
+      the last is END's, those of a given prefix are 0.
+    - ``pred_proven`` bool: the best path is certified to be the most probable one allowed.
+    - ``pred_gap``: where it is not, a better path is better by at most this, in natural log.
+    - ``pred_set_log_prob_lower``, ``pred_set_log_prob_upper``, where asked for: bounds of the
+      natural log of P(label set of the best path), the sum over its orders; equal up to six labels.
+
+    An image's result does not depend on the other images of its batch.
+
+    Args:
+        num_classes: C. The head fills it in.
+        constraints: Arguments of :class:`cnnrnn_mm.search.Constraints`, for all images. ``order``
+            may be ``'training'``: the order that the checkpoint was trained with.
+        set_log_prob: Also give the probability of the predicted label set.
+
+    Raises:
+        UsageError: If the options contradict each other.
+    """
+
+    #: Whether the search comes back to prefixes of earlier steps.
+    revisits = False
+
+    def __init__(
+        self,
+        num_classes: int,
+        constraints: Mapping | None = None,
+        set_log_prob: bool = False,
+    ) -> None:
+        self.vocabulary = Vocabulary(num_classes)
+        self.set_log_prob = set_log_prob
+        constraints = dict(constraints or {})
+        self._takes_training_order = constraints.get('order') == TRAINING
+        self._order_is_missing = self._takes_training_order
+        if self._takes_training_order:
+            del constraints['order']
+        self.constraints = Constraints().merged(**constraints)
+        self.constraints.check(num_classes)  # now, not at the first validation
+
+    @abstractmethod
+    def search(
+        self, step: StepFunction, state: State, start: torch.Tensor, constraints
+    ) -> SearchResult:
+        """Search N images under ``constraints``, one for all or one for each."""
+
+    def set_training_order(self, name: str, order: Sequence[int]) -> None:
+        """Give what ``order='training'`` stands for; without effect where that is not asked for.
+
+        Args:
+            name: What the order is called.
+            order: All class ids.
+
+        Raises:
+            UsageError: If there is no single order, or it does not list all classes.
+        """
+        if not self._takes_training_order:
+            return
+        if name == 'random':
+            raise UsageError(
+                "constraints have order='training', but the checkpoint was trained with "
+                f"order '{name}', a new one for each image: leave order out of the constraints"
+            )
+        self.constraints = self.constraints.merged(order=order)
+        self.constraints.check(self.vocabulary.num_classes)
+        self._order_is_missing = False
+
+    def __call__(
+        self,
+        step: StepFunction,
+        state: State,
+        data_samples: Sequence[DataSample | None] | None = None,
+        constraints: Mapping | Constraints | Sequence[Mapping | Constraints] | None = None,
+    ) -> list[DataSample]:
+        """Decode N images.
+
+        Args:
+            step: ``(tokens (M,), state) -> (log_probs (M, C + 1), state)``.
+            state: The state before the first step, each tensor with first axis N and at least one.
+            data_samples: N samples to write into; None, or None entries, make new ones.
+            constraints: For this call, one for all images or one for each: mappings are added to
+                the constraints of the config, :class:`Constraints` replace them.
+
+        Returns:
+            The N samples.
+        """
+        if self._order_is_missing:
+            raise UsageError(
+                "constraints have order='training', but no order came with the checkpoint: train "
+                'with LabelOrderHook among the default_hooks, or list the class ids as order'
+            )
+        start = torch.full((len(state[0]),), self.vocabulary.start, device=state[0].device)
+        data_samples = [None] * len(start) if data_samples is None else data_samples
+        limits = self._limits(constraints)
+        try:
+            result = self.search(step, state, start, limits)
+            sets = self._set_bounds(step, state, start, result, limits)
+        except NonFiniteScoresError as error:
+            path = getattr(data_samples[error.images[0]], 'img_path', None)
+            raise NonFiniteScoresError(error.images, path) from None
+        samples = [DataSample() if sample is None else sample for sample in data_samples]
+        self._write(result, samples, sets, limits)
+        return samples
+
+    def _limits(self, constraints) -> Constraints | list[Constraints]:
+        """The constraints of a call."""
+        if constraints is None:
+            return self.constraints
+        if isinstance(constraints, Constraints):
+            return constraints
+        if isinstance(constraints, Mapping):
+            return self.constraints.merged(**constraints)
+        return [self._limits(one) for one in constraints]
+
+    def _set_bounds(self, step, state, start, result: SearchResult, limits):
+        """Bounds of the predicted sets' log-probabilities, or None."""
+        if not self.set_log_prob:
+            return None
+        sets = [
+            path[:length]
+            for path, length in zip(
+                result.paths[:, 0].tolist(), result.lengths[:, 0].tolist(), strict=True
+            )
+        ]
+        return set_log_probs(step, state, start, self.vocabulary.num_classes, sets, limits)
+
+    @staticmethod
+    def _write(result: SearchResult, samples: Sequence[DataSample], sets, limits) -> None:
+        """Copy the result to the host once, then hand out plain slices."""
+        paths, lengths = result.paths.tolist(), result.lengths.tolist()
+        counts = result.log_probs.isfinite().sum(-1).tolist()
+        proven, gaps = result.proven.tolist(), result.gaps.tolist()
+        scores = label_scores(result, limits)
+        for index, sample in enumerate(samples):
+            count, best = counts[index], lengths[index][0]
+            sample.set_pred_label(result.paths[index, 0, :best])
+            sample.set_pred_score(scores[index])
+            fields = dict(
+                pred_score_lower=result.lower[index],
+                pred_score_upper=result.upper[index],
+                pred_paths=[paths[index][k][: lengths[index][k]] for k in range(count)],
+                pred_path_log_probs=result.log_probs[index, :count],
+                pred_step_log_probs=result.step_log_probs[index, 0, : best + 1],
+                pred_proven=proven[index],
+                pred_gap=gaps[index],
+            )
+            if sets is not None:
+                fields['pred_set_log_prob_lower'] = float(sets[0][index])
+                fields['pred_set_log_prob_upper'] = float(sets[1][index])
+            for name, value in fields.items():
+                sample.set_field(value, name)
+
+
+def label_scores(result: SearchResult, limits: Constraints | Sequence[Constraints]) -> torch.Tensor:
+    """The point estimate (N, C) of P(label in set), see docs/scores.md."""
+    scores = result.lower.clone()
+    each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
+    for row, one in enumerate(each):
+        if one.forbidden:
+            scores[row, list(one.forbidden)] = 0.0
+        if one.required:
+            scores[row, list(one.required)] = 1.0
+    return scores
