@@ -1,15 +1,16 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Run backbone and neck once over a split and keep what the head would see."""
 
+import copy
 import datetime
 from importlib import metadata
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS
 from rich.progress import track
 from torch import Tensor, nn
@@ -20,11 +21,10 @@ from ..datasets.cached_features import check_finite
 from ..errors import UsageError
 from ..version import __version__
 from .checkpoints import check_checkpoint
-from .data_layout import check_data_layout
+from .split_loader import build_split_loader
 
 __all__ = ['CachedFeatures', 'extract_features', 'load_features', 'save_features']
 
-SPLITS = ('train', 'val', 'test')
 PACKAGES = ('torch', 'mmpretrain', 'mmengine')
 
 
@@ -57,7 +57,7 @@ def extract_features(
             model, the head's input is no vector, or a feature is not finite.
     """
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    loader = _build_loader(cfg, split)
+    loader = build_split_loader(cfg, split)
     labels, paths = read_labels(loader.dataset)
     model = _build_model(cfg, checkpoint)
     shown, done = [], 0
@@ -93,65 +93,11 @@ def extract_features(
     )
 
 
-def _build_loader(cfg: Config, split: str):
-    """The split's dataloader, with the test pipeline and in stored order."""
-    there = [name for name in SPLITS if cfg.get(f'{name}_dataloader') is not None]
-    if split not in there:
-        raise UsageError(
-            f"the config has no split '{split}' ({split}_dataloader): it has {', '.join(there)}"
-        )
-    source = next((name for name in ('test', 'val') if name in there), None)
-    if source is None:
-        raise UsageError(
-            'the config has neither test_dataloader nor val_dataloader: add one, for its pipeline, '
-            'which changes no image at random'
-        )
-    check_data_layout(cfg, (f'{split}_dataloader',))
-    ours = cfg[f'{split}_dataloader']
-    options = {
-        key: value
-        for key, value in ours.items()
-        if key not in ('batch_sampler', 'num_batch_per_epoch', 'drop_last')
-    }
-    pipeline = _pipeline_of(cfg[f'{source}_dataloader'].dataset)
-    options['dataset'] = _with_pipeline(ours.dataset, pipeline)
-    options['sampler'] = dict(type='DefaultSampler', shuffle=False)
-    loader = Runner.build_dataloader(ConfigDict({'batch_size': 32, **options}))
-    _never_refetch(loader.dataset)
-    return loader
-
-
-def _pipeline_of(dataset: ConfigDict) -> list:
-    """The pipeline of a dataset's config, through wrappers."""
-    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
-        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
-    return dataset.get('pipeline', [])
-
-
-def _with_pipeline(dataset: ConfigDict, pipeline: list) -> ConfigDict:
-    """The dataset's config with another pipeline, through wrappers."""
-    if 'dataset' in dataset:
-        return ConfigDict({**dataset, 'dataset': _with_pipeline(dataset['dataset'], pipeline)})
-    if 'datasets' in dataset:
-        inner = [_with_pipeline(one, pipeline) for one in dataset['datasets']]
-        return ConfigDict({**dataset, 'datasets': inner})
-    return ConfigDict({**dataset, 'pipeline': pipeline})
-
-
-def _never_refetch(dataset) -> None:
-    """In training the host puts a random other image where a pipeline gives none."""
-    inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())]
-    for one in inner:
-        if one is not None:
-            _never_refetch(one)
-    dataset.test_mode = True
-
-
 def _build_model(cfg: Config, checkpoint: str | None) -> nn.Module:
     """The config's model with its weights, in evaluation mode, on the device."""
-    model_cfg = ConfigDict(cfg.model)
-    if cfg.get('data_preprocessor') is not None:
-        model_cfg.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model_cfg = copy.deepcopy(cfg.model)
+    if cfg.get('data_preprocessor') is not None:  # as the host's Runner does
+        model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     if checkpoint is not None:
         check_checkpoint(checkpoint)
     model = MODELS.build(model_cfg)

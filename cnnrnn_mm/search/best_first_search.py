@@ -100,7 +100,7 @@ def best_first_search(
             )
             rules.apply_(children.unsqueeze(1), ends.unsqueeze(1), hypotheses)
             tally.add_expansions(few.images, few.scores.unsqueeze(1))
-            tally.add_children(few.images, children.exp().unsqueeze(1))
+            tally.add_children(few.images, children.unsqueeze(1), few.scores.unsqueeze(1))
             mass = ends.exp()
             tally.add_ends(few.images, mass)
             held = few.masked_paths(num_labels)  # (M, T)

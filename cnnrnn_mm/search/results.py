@@ -55,6 +55,7 @@ def finished_result(
         totals=totals[..., :longest],
         lower=lower,
         upper=upper,
+        largest=tally.largest(),
         rest=rest,
         expansions=tally.expansions,
     )

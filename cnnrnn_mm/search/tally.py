@@ -33,17 +33,25 @@ class Tally:
     def __init__(self, num_images: int, num_labels: int, device: torch.device) -> None:
         self.lower = torch.zeros((num_images, num_labels), device=device)
         self.expansions = torch.zeros(num_images, dtype=torch.long, device=device)
+        self._largest = torch.full((num_images, num_labels), NEVER, device=device)
         self._ended = torch.zeros(num_images, device=device)
         self._ended_with = torch.zeros((num_images, num_labels + 1), device=device)
 
-    def add_children(self, images: Tensor, mass: Tensor) -> None:
+    def add_children(self, images: Tensor, children: Tensor, scores: Tensor) -> None:
         """Count what comes next.
 
         Args:
             images: (A,) int64; an image may come more than once.
-            mass: (A, W, C), probabilities of the prefixes followed by each label.
+            children: (A, W, C), log-probabilities of the prefixes followed by each label.
+            scores: (A, W), log-probabilities of the prefixes, -inf for those that are not there.
         """
-        self.lower.index_add_(0, images, mass.sum(1))
+        spare = children.exp()
+        self.lower.index_add_(0, images, spare.sum(1))
+        # Of a prefix that is not there all children are -inf, and -inf + 0 stays so.
+        shift = torch.where(scores > NEVER, -scores, 0.0).unsqueeze(-1)
+        largest = torch.add(children, shift, out=spare).amax(1)  # (A, C), log p(label given prefix)
+        index = images.unsqueeze(-1).expand_as(largest)
+        self._largest.scatter_reduce_(0, index, largest, 'amax')
 
     def add_expansions(self, images: Tensor, scores: Tensor) -> None:
         """Count prefixes: (A,) images and log-probabilities (A, W), -inf for none."""
@@ -75,6 +83,10 @@ class Tally:
         """
         self.expansions, self._ended = expansions, mass[:, 0]
         self._ended_with.scatter_add_(1, labels, mass)
+
+    def largest(self) -> Tensor:
+        """(N, C), the largest probability with which each label came next."""
+        return self._largest.exp()
 
     def bounds(self) -> tuple[Tensor, Tensor]:
         """Lower and upper bounds, each (N, C) in [0, 1]."""

@@ -76,6 +76,8 @@ class SearchResult:
             a path names a label for the first time after exactly one prefix.
         upper: (N, C) in [0, 1], certified: that probability is not above. One minus the sum of
             P(prefix) p(END given prefix) over all expanded prefixes without the label.
+        largest: (N, C) in [0, 1], the largest p(label given prefix) among the expanded prefixes
+            without the label; 0 for labels that no constraint allowed.
         rest: (N,), natural log: no allowed path that the search dropped is more probable than
             this; -inf where nothing was dropped. What was still open when the search stopped was
             not more probable than the paths it kept, unless a budget stopped it: then ``rest``
@@ -89,6 +91,7 @@ class SearchResult:
     totals: Tensor
     lower: Tensor
     upper: Tensor
+    largest: Tensor
     rest: Tensor
     expansions: Tensor
 

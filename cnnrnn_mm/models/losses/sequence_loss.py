@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 from ...errors import UsageError
 from ...registry import MODELS
@@ -80,15 +79,19 @@ class SequenceLoss(nn.Module):
         Raises:
             UsageError: If a label is outside 0..C-1 or comes twice in an image.
         """
-        end, start = self.vocabulary.end, self.vocabulary.start
-        opener, closer = labels[0].new_tensor([start]), labels[0].new_tensor([end])
-        inputs = pad_sequence(
-            [torch.cat([opener, one]) for one in labels], batch_first=True, padding_value=end
-        )
-        targets = pad_sequence(
-            [torch.cat([one, closer]) for one in labels], batch_first=True, padding_value=PADDING
-        )
-        self._check(labels, inputs)
+        flat = torch.cat(list(labels))
+        lengths = torch.tensor([len(one) for one in labels], device=flat.device)
+        rows = torch.arange(len(labels), device=flat.device).repeat_interleave(lengths)
+        starts = lengths.cumsum(0) - lengths
+        places = torch.arange(len(flat), device=flat.device) - starts[rows]
+        shape = (len(labels), 1 + max(len(one) for one in labels))
+        inputs = torch.full(shape, self.vocabulary.end, device=flat.device)
+        targets = torch.full(shape, PADDING, device=flat.device)
+        inputs[:, 0] = self.vocabulary.start
+        inputs[rows, places + 1] = flat
+        targets[rows, places] = flat
+        targets[torch.arange(len(labels), device=flat.device), lengths] = self.vocabulary.end
+        self._check(labels, inputs, lengths)
         return inputs, targets
 
     def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
@@ -113,13 +116,12 @@ class SequenceLoss(nn.Module):
         """Which targets (N, T) are not padding: (N, T) bool."""
         return targets != PADDING
 
-    def _check(self, labels: Sequence[Tensor], inputs: Tensor) -> None:
+    def _check(self, labels: Sequence[Tensor], inputs: Tensor, lengths: Tensor) -> None:
         """One comparison for the whole batch; the slow look for the culprit only on failure."""
         body = inputs[:, 1:]
         ordered = body.sort(-1).values
         repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] < self.vocabulary.end)
         # A label equal to END would look like padding, therefore the true lengths are compared.
-        lengths = torch.tensor([len(one) for one in labels], device=inputs.device)
         valid = (body >= 0) & (body < self.vocabulary.end)
         if bool((valid.sum(-1) == lengths).all() & ~repeated.any()):
             return

@@ -192,8 +192,13 @@ class PathPostprocessor(ABC):
 
 
 def label_scores(result: SearchResult, limits: Constraints | Sequence[Constraints]) -> torch.Tensor:
-    """The point estimate (N, C) of P(label in set), see docs/scores.md."""
-    scores = result.lower.clone()
+    """The point estimate (N, C) of P(label in set): see docs/scores.md.
+
+    Halfway between the mass that names the label and the largest probability that any step gave
+    it, and never outside the certified bounds.
+    """
+    middle = (result.lower + result.largest) / 2
+    scores = torch.minimum(torch.maximum(middle, result.lower), result.upper)
     each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
     for row, one in enumerate(each):
         if one.forbidden:
