@@ -65,6 +65,22 @@ def beam_search(
         NonFiniteScoresError: If the model gives NaN or infinite scores.
     """
     num_paths = check_sizes(beam_size=beam_size, num_paths=num_paths)
+    result = search_beams(step, state, start_tokens, num_labels, beam_size, num_paths, constraints)
+    remedy = 'raise beam_size, loosen them or use best-first search'
+    check_found(result.log_probs, result.lower, remedy)
+    return as_normal_tensors(result)
+
+
+def search_beams(
+    step: StepFunction,
+    state: State,
+    start_tokens: Tensor,
+    num_labels: int,
+    beam_size: int,
+    num_paths: int,
+    constraints: Constraints | Sequence[Constraints] | None,
+) -> SearchResult:
+    """The search of :func:`beam_search`; images without a path, or with NaN, are in the result."""
     num_images, device = start_tokens.shape[0], start_tokens.device
     rules = Rules(constraints, num_images, num_labels, device)
     tokens, state = rules.feed_prefixes(step, state, start_tokens)
@@ -79,17 +95,21 @@ def beam_search(
         num_active, width = scores.shape
         log_probs, state = step(tokens, state)
         log_probs = log_probs.float().view(num_active, width, num_labels + 1)
-        children = log_probs[..., :num_labels] + scores.unsqueeze(-1)  # (A, W, C)
+        steps = log_probs[..., :num_labels].clone()  # (A, W, C)
         ends = log_probs[..., num_labels] + scores  # (A, W)
         del log_probs  # one tensor of this size fewer while the next ones are made
         hypotheses = Hypotheses(paths, length, images, rules.rows)
-        rules.apply_(children, ends, hypotheses)
+        rules.apply_(steps, ends, hypotheses)
+        steps.masked_fill_((scores == NEVER).unsqueeze(-1), NEVER)  # prefixes that aren't there
+        children = steps + scores.unsqueeze(-1)  # (A, W, C)
+        tally.add_steps(images, steps.amax(1))
+
         # Prefixes that end here, if END is one of their B best tokens. Compared into floats, which
-        # on CPUs takes a fraction of what bools take.
-        better = torch.gt(children, ends.unsqueeze(-1), out=torch.empty_like(children)).sum(-1)
+        # on CPUs takes a fraction of what bools take; `steps` is used again as room for that.
+        better = torch.gt(children, ends.unsqueeze(-1), out=steps).sum(-1)
         candidates = torch.where(better < beam_size, ends, NEVER)
         worst_kept = history.finish(candidates)  # (A,)
-        tally.add_children(images, children, scores)
+        tally.add_children(images, torch.exp(children, out=steps).sum(1))
 
         # Prefixes that go on, and the images whose best one can still beat a candidate.
         if rules.required is None:
@@ -124,11 +144,7 @@ def beam_search(
         paths = paths.gather(1, parents.unsqueeze(-1).expand(-1, -1, length))
         paths = torch.cat([paths, labels.unsqueeze(-1)], -1)
 
-    result = history.result(tally, rules.prefixes)
-    check_found(
-        result.log_probs, tally.lower, 'raise beam_size, loosen them or use best-first search'
-    )
-    return as_normal_tensors(result)
+    return history.result(tally, rules.prefixes)
 
 
 def _best_children(children: Tensor, beam_size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .beam_search import beam_search, check_sizes
+from .beam_search import check_sizes, search_beams
 from .constraints import Constraints
 from .expanded_prefixes import ExpandedPrefixes, Prefixes
 from .growing import group_rows
@@ -82,7 +82,7 @@ def best_first_search(
     tally = Tally(num_images, num_labels, device)
     kept = torch.full((num_images, num_paths), NEVER, device=device)
     kept_at = torch.zeros((num_images, num_paths), dtype=torch.long, device=device)
-    expanded = ExpandedPrefixes(after)
+    expanded = ExpandedPrefixes(after, device)
     open_prefixes = OpenPrefixes(num_images, max_expansions - 1, device)
     prefixes, width = Prefixes.roots(num_images, device), 2
     chunk = max(LARGEST_STEP // (num_labels + 1), 1)
@@ -93,14 +93,16 @@ def best_first_search(
             log_probs, following = step(tokens[start:stop], tuple(p[start:stop] for p in after))
             numbers = expanded.add(few, following)
             log_probs = log_probs.float()
-            children = log_probs[:, :num_labels] + few.scores.unsqueeze(-1)  # (M, C)
+            steps = log_probs[:, :num_labels].clone()  # (M, C)
             ends = log_probs[:, num_labels] + few.scores  # (M,)
             hypotheses = Hypotheses(
                 few.paths.unsqueeze(1), few.lengths.unsqueeze(1), few.images, rules.rows
             )
-            rules.apply_(children.unsqueeze(1), ends.unsqueeze(1), hypotheses)
+            rules.apply_(steps.unsqueeze(1), ends.unsqueeze(1), hypotheses)
+            tally.add_steps(few.images, steps)
+            children = steps.add_(few.scores.unsqueeze(-1))
             tally.add_expansions(few.images, few.scores.unsqueeze(1))
-            tally.add_children(few.images, children.unsqueeze(1), few.scores.unsqueeze(1))
+            tally.add_children(few.images, children.exp())
             mass = ends.exp()
             tally.add_ends(few.images, mass)
             held = few.masked_paths(num_labels)  # (M, T)
@@ -122,17 +124,17 @@ def best_first_search(
         rows = lost.nonzero().squeeze(-1)
         if constraints is not None and not isinstance(constraints, Constraints):
             constraints = [constraints[row] for row in rows.tolist()]
-        spare = beam_search(
+        spare = search_beams(
             step,
             tuple(part[rows] for part in state),
             start_tokens[rows],
             num_labels,
-            beam_size=SPARE_BEAM,
-            num_paths=num_paths,
-            constraints=constraints,
+            SPARE_BEAM,
+            num_paths,
+            constraints,
         )
         result = _put_paths(result, rows, spare)
-    check_found(result.log_probs, tally.lower, 'loosen them')
+    check_found(result.log_probs, result.lower, 'loosen them')
     return as_normal_tensors(result)
 
 
@@ -146,20 +148,28 @@ def _keep_best(
 
 
 def _put_paths(result: SearchResult, rows: Tensor, other: SearchResult) -> SearchResult:
-    """Put the paths of another search of the images ``rows`` in; bounds and ``rest`` stay."""
-    longest = max(result.paths.shape[-1], other.paths.shape[-1])
+    """Put the paths of another search of the images ``rows`` in; ``rest`` and counts stay.
 
-    def put(name: str, width: int, fill: float) -> Tensor:
-        here, there = (
-            pad(part, (0, width - part.shape[-1]), value=fill)
-            for part in (getattr(result, name), getattr(other, name))
-        )
+    Of the bounds the tighter ones are taken; NaN stays NaN.
+    """
+    longest = max(result.paths.shape[-1], other.paths.shape[-1])
+    paths, totals = [], []
+    for one in (result, other):
+        missing = longest - one.paths.shape[-1]
+        paths.append(pad(one.paths, (0, missing), value=-1))
+        whole = one.log_probs.unsqueeze(-1).expand(-1, -1, missing)
+        totals.append(torch.cat([one.totals, whole], -1))
+
+    def put(here: Tensor, there: Tensor) -> Tensor:
         return here.index_copy(0, rows, there)
 
     return replace(
         result,
-        paths=put('paths', longest, -1),
-        totals=put('totals', longest, 0.0),
-        lengths=result.lengths.index_copy(0, rows, other.lengths),
-        log_probs=result.log_probs.index_copy(0, rows, other.log_probs),
+        paths=put(*paths),
+        totals=put(*totals),
+        lengths=put(result.lengths, other.lengths),
+        log_probs=put(result.log_probs, other.log_probs),
+        lower=put(result.lower, torch.maximum(result.lower[rows], other.lower)),
+        upper=put(result.upper, torch.minimum(result.upper[rows], other.upper)),
+        largest=put(result.largest, torch.maximum(result.largest[rows], other.largest)),
     )

@@ -113,7 +113,7 @@ class Constraints:
         twice = [label for label in self.prefix if self.prefix.count(label) > 1]
         if twice:
             raise UsageError(f'prefix label {twice[0]} comes twice: list each label once')
-        wanted = {label: 'required' for label in self.required} | dict.fromkeys(
+        wanted = dict.fromkeys(self.required, 'required') | dict.fromkeys(
             self.prefix, 'in the prefix'
         )
         for label in self.forbidden:

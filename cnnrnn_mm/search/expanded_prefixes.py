@@ -58,18 +58,19 @@ class ExpandedPrefixes:
     """The tree of expanded prefixes. A prefix's number is its place in the order of expansion.
 
     Args:
-        state: The state before the first step, for the shapes of its parts.
+        state: The state before the first step, for the shapes of its parts; may be empty.
+        device: Where the search runs.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, device: torch.device) -> None:
         self._state = [GrowingTensor(part) for part in state]
-        numbers = torch.empty(0, dtype=torch.long, device=state[0].device)
+        numbers = torch.empty(0, dtype=torch.long, device=device)
         self._parents, self._lengths = GrowingTensor(numbers), GrowingTensor(numbers)
         self._paths = GrowingTensor(numbers.unsqueeze(-1)[:, :0])
-        self._scores = GrowingTensor(torch.empty(0, device=state[0].device))
+        self._scores = GrowingTensor(torch.empty(0, device=device))
 
     def add(self, prefixes: Prefixes, state: State) -> Tensor:
-        """Keep what was just expanded, with the state (M, ...) after it; return the numbers (M,)."""
+        """Keep what was just expanded, with the state (M, ...) after it; return numbers (M,)."""
         start = len(self._scores.rows)
         for store, part in zip(self._state, state, strict=True):
             store.append(part)

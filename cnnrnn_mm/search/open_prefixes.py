@@ -15,7 +15,7 @@ __all__ = ['OpenPrefixes']
 
 
 class OpenPrefixes:
-    """One queue an image, the most probable prefix first. An entry is an expanded prefix and a label.
+    """One queue an image, the most probable first. An entry is an expanded prefix and a label.
 
     A queue holds no more entries than the image may still expand: what is behind those could not be
     taken any more, and only its log-probability is remembered.
@@ -36,6 +36,7 @@ class OpenPrefixes:
         self._scores = torch.empty((num_images, 0), device=device)  # (A, Q)
         self._parents = torch.empty((num_images, 0), dtype=torch.long, device=device)
         self._labels = torch.empty((num_images, 0), dtype=torch.long, device=device)
+        self._sorted = True
 
     def add(self, images: Tensor, parents: Tensor, children: Tensor, worst: Tensor) -> None:
         """Open the expansions that could still lead to a path worth keeping.
@@ -67,6 +68,7 @@ class OpenPrefixes:
         pick = pick[:, :most]
         self._scores = ordered[:, :most].contiguous()
         self._parents, self._labels = parents.gather(1, pick), labels.gather(1, pick)
+        self._sorted = True
 
     def take(self, width: int, worst: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Take the E best entries of each image, as far as they are worth it and may be taken.
@@ -80,7 +82,13 @@ class OpenPrefixes:
         Returns:
             Images (ascending), parents, labels and log-probabilities of the entries, each (M,).
         """
-        head = self._scores[:, :width]  # sorted
+        if not self._sorted:  # nothing was added since the last time
+            self._scores, pick = self._scores.sort(1, descending=True)
+            self._parents, self._labels = (
+                self._parents.gather(1, pick),
+                self._labels.gather(1, pick),
+            )
+        head = self._scores[:, :width]
         places = torch.arange(head.shape[1], device=head.device)
         chosen = (head > worst[self._images].unsqueeze(-1)) & (places < self._left.unsqueeze(-1))
         row, place = chosen.nonzero(as_tuple=True)
@@ -90,6 +98,7 @@ class OpenPrefixes:
         )
         self._left = self._left - chosen.sum(1)
         self._scores[row, place] = NEVER
+        self._sorted = False
         stays = chosen.any(1)
         if not bool(stays.all()):
             self._give_up(self._scores.masked_fill(stays.unsqueeze(-1), NEVER))

@@ -15,10 +15,10 @@ __all__ = ['Tally']
 class Tally:
     """Bounds of P(label in the set of a drawn path) from the prefixes that a search expanded.
 
-    After a prefix without label l, three things can happen: l comes next (the path names it, whatever
-    follows), END comes (it never will), or another label comes (open until that longer prefix is
-    expanded in its turn). The first masses add up to the lower bound, the second ones to its
-    complement. No mass is counted twice, because the prefixes of a path are nested.
+    After a prefix without label l, three things can happen: l comes next (the path names it,
+    whatever follows), END comes (it never will), or another label comes (open until that longer
+    prefix is expanded in its turn). The first masses add up to the lower bound, the second ones to
+    its complement. No mass is counted twice, because the prefixes of a path are nested.
 
     Args:
         num_images: N.
@@ -37,21 +37,24 @@ class Tally:
         self._ended = torch.zeros(num_images, device=device)
         self._ended_with = torch.zeros((num_images, num_labels + 1), device=device)
 
-    def add_children(self, images: Tensor, children: Tensor, scores: Tensor) -> None:
+    def add_children(self, images: Tensor, mass: Tensor) -> None:
         """Count what comes next.
 
         Args:
             images: (A,) int64; an image may come more than once.
-            children: (A, W, C), log-probabilities of the prefixes followed by each label.
-            scores: (A, W), log-probabilities of the prefixes, -inf for those that are not there.
+            mass: (A, C), probabilities of the images' prefixes followed by each label.
         """
-        spare = children.exp()
-        self.lower.index_add_(0, images, spare.sum(1))
-        # Of a prefix that is not there all children are -inf, and -inf + 0 stays so.
-        shift = torch.where(scores > NEVER, -scores, 0.0).unsqueeze(-1)
-        largest = torch.add(children, shift, out=spare).amax(1)  # (A, C), log p(label given prefix)
-        index = images.unsqueeze(-1).expand_as(largest)
-        self._largest.scatter_reduce_(0, index, largest, 'amax')
+        self.lower.index_add_(0, images, mass)
+
+    def add_steps(self, images: Tensor, log_probs: Tensor) -> None:
+        """Look for the largest step probabilities.
+
+        Args:
+            images: (A,) int64; an image may come more than once.
+            log_probs: (A, C), log-probabilities of each label given a prefix.
+        """
+        index = images.unsqueeze(-1).expand_as(log_probs)
+        self._largest.scatter_reduce_(0, index, log_probs, 'amax')
 
     def add_expansions(self, images: Tensor, scores: Tensor) -> None:
         """Count prefixes: (A,) images and log-probabilities (A, W), -inf for none."""

@@ -165,7 +165,9 @@ def main() -> None:
             *cells,
         )
     console.print(table)
-    console.print('Cells: mAP in percent, higher is better; below it the Brier score, lower is better')
+    console.print(
+        'Cells: mAP in percent, higher is better; below it the Brier score, lower is better'
+    )
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     (out / 'scores.json').write_text(json.dumps(rows[::-1], indent=2))

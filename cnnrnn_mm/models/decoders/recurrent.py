@@ -7,8 +7,8 @@ Every layer maps ``(inputs (N, T, D), state)`` to ``(outputs (N, T, H), state)``
 of tensors whose first axis is N, so that a search can reorder it by backpointer.
 
 One step can be taken in two parts, of which the first depends on the input alone and so needs to be
-done once for each label: ``drive(inputs (M, D)) -> (M, G)``, then ``advance(drives (M, G), state) ->
-(outputs (M, H), state)``. G is the layer's own affair.
+done once for each label: ``drive(inputs (M, D)) -> (M, G)``, then ``advance(drives (M, G), state)
+-> (outputs (M, H), state)``. G is the layer's own affair.
 """
 
 import torch

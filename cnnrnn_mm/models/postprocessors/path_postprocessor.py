@@ -36,8 +36,8 @@ class PathPostprocessor(ABC):
     - ``pred_score`` (C,) in [0, 1]: for each label an estimate of the probability that it is in the
       label set, for average precision; see docs/scores.md. Labels that constraints forbid have 0,
       required and given ones 1.
-    - ``pred_score_lower``, ``pred_score_upper`` (C,): certified bounds of that probability, whatever
-      the constraints are, for the given prefix.
+    - ``pred_score_lower``, ``pred_score_upper`` (C,): certified bounds of that probability,
+      whatever the constraints are, for the given prefix.
     - ``pred_paths``: up to K label lists, the most probable first.
     - ``pred_path_log_probs`` (K',): natural log of P(path, END given image) for each of them.
     - ``pred_step_log_probs`` (n + 1,): natural log of each step's probability along the best path;
