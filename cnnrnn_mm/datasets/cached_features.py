@@ -129,8 +129,11 @@ def save_features(cached: CachedFeatures, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {one.name: getattr(cached, one.name) for one in fields(cached)}
+    content['features'] = cached.features.clone()  # of a slice, torch would write the whole
     if cached.flipped is None:
         del content['flipped']
+    else:
+        content['flipped'] = cached.flipped.clone()
     unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
     try:
         torch.save(content, unfinished)

@@ -108,19 +108,22 @@ class Rules:
     ) -> tuple[Tensor, State]:
         """Read START and all but the last label of each prefix.
 
+        Shorter prefixes begin later, so that all end with the same step: whatever stands behind
+        ``step`` may then forget every state that was not part of the last one, the first apart.
+
         Returns:
             What is fed next (N,): the last label of a prefix, START where there is none. And the
             state before it.
         """
         tokens = start_tokens
-        for place in range(max(map(len, self.prefixes), default=0)):
-            longer = [i for i, prefix in enumerate(self.prefixes) if len(prefix) > place]
-            rows = torch.tensor(longer, device=tokens.device)
+        for ahead in range(max(map(len, self.prefixes), default=0), 0, -1):
+            begun = [i for i, prefix in enumerate(self.prefixes) if len(prefix) >= ahead]
+            rows = torch.tensor(begun, device=tokens.device)
             _, fed = step(tokens[rows], tuple(part[rows] for part in state))
             state = tuple(
                 part.index_copy(0, rows, new) for part, new in zip(state, fed, strict=True)
             )
-            given = [self.prefixes[i][place] for i in longer]
+            given = [self.prefixes[i][len(self.prefixes[i]) - ahead] for i in begun]
             tokens = tokens.index_copy(0, rows, tokens.new_tensor(given))
         return tokens, state
 

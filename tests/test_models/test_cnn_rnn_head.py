@@ -177,7 +177,7 @@ def test_wrong_option_of_the_search_is_found_when_the_model_is_built():
     with pytest.raises(UsageError, match='beam_size is 0'):
         build(postprocessor=dict(beam_size=0))
     with pytest.raises(UsageError, match='min_length is 5'):
-        build(postprocessor=dict(min_length=5))
+        build(postprocessor=dict(constraints=dict(min_length=5)))
 
 
 def test_configs_are_not_changed():

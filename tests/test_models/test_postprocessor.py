@@ -89,9 +89,9 @@ def test_number_of_paths():
 
 
 def test_length_limits_arrive():
-    (sample,) = decode(PATHS, beam_size=3, min_length=2)
+    (sample,) = decode(PATHS, beam_size=3, constraints=dict(min_length=2))
     assert len(sample.pred_label) == 2 and sample.pred_label.tolist() == [1, 0]
-    (sample,) = decode(PATHS, beam_size=3, max_length=0)
+    (sample,) = decode(PATHS, beam_size=3, constraints=dict(max_length=0))
     assert sample.pred_label.tolist() == [] and sample.pred_score.tolist() == [0, 0, 0]
 
 
@@ -124,7 +124,7 @@ def test_host_s_average_precision():
     ('options', 'named'),
     [
         (dict(beam_size=0), 'beam_size is 0'),
-        (dict(min_length=4), 'min_length is 4'),
+        (dict(constraints=dict(min_length=4)), 'min_length is 4'),
         (dict(num_paths=-1), 'num_paths is -1'),
     ],
 )

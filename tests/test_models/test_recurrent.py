@@ -107,6 +107,62 @@ def test_one_step_at_a_time_equals_the_whole_sequence(name):
         torch.testing.assert_close(one, other)
 
 
+def gradients(layer, inputs, start, outputs, state):
+    """Of a sum that weighs every entry of all outputs and of the last state differently."""
+    generator = torch.Generator().manual_seed(1)
+    total = 0.0
+    for part in (outputs, *state):
+        total = total + (part * torch.rand(part.shape, generator=generator).double()).sum()
+    return torch.autograd.grad(total, [inputs, *start, *layer.parameters()], allow_unused=True)
+
+
+@pytest.mark.parametrize('name', RECURRENT_LAYERS)
+def test_drive_and_advance_step_by_step_equal_forward(name):
+    """Values, all states on the way, and the gradients of inputs, first state and weights."""
+    layer = build(name).double()
+    for weights in layer.parameters():
+        torch.nn.init.normal_(weights, std=0.5)
+    inputs = torch.randn(N, T, D, dtype=torch.float64, requires_grad=True)
+    start = tuple(
+        torch.rand(N, H, dtype=torch.float64, requires_grad=True) for _ in range(STATE_SIZES[name])
+    )
+    whole, last = layer(inputs, start)
+    state, outputs = start, []
+    for t in range(T):
+        output, state = layer.advance(layer.drive(inputs[:, t]), state)
+        assert output.shape == (N, H)
+        outputs.append(output)
+        _, before = layer(inputs[:, : t + 1], start)
+        assert isinstance(state, tuple) and len(state) == len(before)
+        for one, other in zip(state, before, strict=True):
+            torch.testing.assert_close(one, other)
+    outputs = torch.stack(outputs, 1)
+    torch.testing.assert_close(outputs, whole)
+    pairs = zip(
+        gradients(layer, inputs, start, outputs, state),
+        gradients(layer, inputs, start, whole, last),
+        strict=True,
+    )
+    for one, other in pairs:
+        assert one is not None and float(other.abs().sum()) > 0
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize('name', RECURRENT_LAYERS)
+def test_drives_of_many_inputs_at_once(name):
+    """One row an input, whatever the axes before the last; the state has no part in it."""
+    layer = build(name)
+    inputs = torch.randn(N, T, D)
+    drives = layer.drive(inputs)
+    assert drives.shape[:2] == (N, T)
+    torch.testing.assert_close(drives[1, 2], layer.drive(inputs[1, 2:3])[0])
+    source = torch.tensor([4, 4, 0])
+    state = layer.initial_state(inputs)
+    one, _ = layer.advance(drives[1][source], state)
+    other, _ = layer(inputs[1][source].unsqueeze(1), state)
+    torch.testing.assert_close(one, other.squeeze(1))
+
+
 @pytest.mark.parametrize('name', RECURRENT_LAYERS)
 def test_state_is_a_tuple_with_the_batch_first(name):
     layer = build(name)

@@ -78,6 +78,19 @@ def test_value_against_plain_python(options):
     assert float(module(scores, targets)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize('options', [{}, {'label_smoothing': 0.2, 'end_weight': 0.5}])
+def test_only_the_targets_that_count_give_the_same_value_and_gradient(options):
+    module = SequenceLoss(C, class_weight=[0.5, 2.0, 1.0, 3.0], **options)
+    _, targets = module.make_sequences(lists(*LABELS))
+    valid = module.counts(targets)
+    assert valid.tolist() == [[step <= len(one) for step in range(4)] for one in LABELS]
+    padded = (3 * torch.randn(4, 4, C + 1)).requires_grad_()
+    whole, few = module(padded, targets), module(padded[valid], targets[valid])
+    torch.testing.assert_close(few, whole)
+    gradients = [torch.autograd.grad(loss, padded)[0] for loss in (few, whole)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_known_value():
     """An image of two labels at 1/2, 1/4, 1/8 and one without labels at 1/2: log 2 * 7 / 2."""
     scores = torch.full((2, 3, C + 1), -math.inf)

@@ -30,14 +30,18 @@ class LabelOrderHook(Hook):
         self._resumed: dict | None = None
         self._fitted: dict = {}
         self._early_iterator = None
+        self._unusable: UsageError | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep the stored order of a run that is resumed, and tell the heads."""
         stored = checkpoint.get('meta', {}).get('label_order')
         if runner._resume:  # the host offers no public way to ask
             self._resumed = stored
-        if stored:
-            tell_heads(runner.model, stored)
+        self._unusable = None
+        try:
+            tell_heads(runner.model, stored or {})
+        except UsageError as error:  # of no weight if this run trains, in an order of its own
+            self._unusable = error
 
     def before_train(self, runner) -> None:
         """Fit, on rank 0, and hand the order to all ranks."""
@@ -55,8 +59,15 @@ class LabelOrderHook(Hook):
             self._fit(dataset, task, group)
         resumed, self._resumed = self._resumed, None
         self._fitted = self._as_resumed(runner, by_task, resumed) if resumed else _orders(by_task)
-        tell_heads(runner.model, self._fitted)
+        tell_heads(runner.model, {**self._fitted, **_mixed(by_task)})
         self._early_iterator = _restart_early_workers(runner.train_loop)
+
+    def before_val(self, runner) -> None:
+        """Refuse to decode in an order that the checkpoint does not have."""
+        if self._unusable is not None and not self._fitted:
+            raise self._unusable
+
+    before_test = before_val
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store the order."""
@@ -138,6 +149,15 @@ def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:
     return {
         task: {'order': group[0].order, 'sequence': group[0].sequence.tolist()}
         for task, group in by_task.items()
+    }
+
+
+def _mixed(by_task: dict[str, list[OrderLabels]]) -> dict:
+    """The tasks whose images are ordered now one way, now another."""
+    return {
+        task: {'order': 'mixed', 'sequence': group[0].sequence.tolist()}
+        for task, group in by_task.items()
+        if len({(one.order, tuple(one.sequence.tolist())) for one in group}) > 1
     }
 
 

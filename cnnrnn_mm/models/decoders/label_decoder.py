@@ -18,7 +18,7 @@ from .recurrent import build_recurrent_layer
 
 __all__ = ['LabelDecoder']
 
-ACTIVATIONS = {'relu': torch.relu, 'tanh': torch.tanh, 'identity': lambda x: x}
+ACTIVATIONS = {'relu': torch.relu, 'tanh': torch.tanh, 'identity': torch.positive}
 
 
 class LabelDecoder(BaseModule):

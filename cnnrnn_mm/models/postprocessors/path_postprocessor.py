@@ -71,7 +71,8 @@ class PathPostprocessor(ABC):
         self.vocabulary = Vocabulary(num_classes)
         self.set_log_prob = set_log_prob
         constraints = dict(constraints or {})
-        self._takes_training_order = constraints.get('order') == TRAINING
+        order = constraints.get('order')
+        self._takes_training_order = isinstance(order, str) and order == TRAINING
         self._order_is_missing = self._takes_training_order
         if self._takes_training_order:
             del constraints['order']
@@ -96,10 +97,10 @@ class PathPostprocessor(ABC):
         """
         if not self._takes_training_order:
             return
-        if name == 'random':
+        if name in ('random', 'mixed'):
             raise UsageError(
-                "constraints have order='training', but the checkpoint was trained with "
-                f"order '{name}', a new one for each image: leave order out of the constraints"
+                f"constraints have order='training', but the training order is '{name}', a new one "
+                'for each image: leave order out of the constraints'
             )
         self.constraints = self.constraints.merged(order=order)
         self.constraints.check(self.vocabulary.num_classes)
