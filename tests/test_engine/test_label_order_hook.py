@@ -137,6 +137,10 @@ def test_orders_inside_other_transforms_are_found(voc_folder, tmp_path):
     runner = train(voc_folder, tmp_path, extra)
     found = list(find_transforms(runner.train_dataloader.dataset, OrderLabels))
     assert [one.sequence.tolist() for one in found] == [FREQUENT_FIRST, FREQUENT_FIRST[::-1]]
+    # Its checkpoint has no single order to decode in either.
+    checkpoint = torch.load(tmp_path / 'work' / 'epoch_2.pth', weights_only=True)
+    with pytest.raises(UsageError, match="order='training'"):
+        tell_heads(Model(head_of()), checkpoint['meta']['label_order'])
 
 
 # What the heads are told.

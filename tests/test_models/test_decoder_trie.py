@@ -93,7 +93,7 @@ def test_activation_comes_behind_the_sum(activation):
     assert_same(head.predict((features,)), without_trie(head, features))
 
 
-@pytest.mark.parametrize('trie_bytes', [1, 2000, 6000, 20_000])
+@pytest.mark.parametrize('trie_bytes', [1, 3000, 20_000])
 @pytest.mark.parametrize('search', SEARCHES)
 @pytest.mark.parametrize('recurrent', ['lstm', 'none'])
 def test_small_memory_does_not_change_results(recurrent, search, trie_bytes):
@@ -113,7 +113,7 @@ def test_small_memory_does_not_change_results(recurrent, search, trie_bytes):
 def test_prefixes_of_different_lengths_in_a_small_memory(search, trie_bytes):
     """While the longest prefix is read, the ends of the shorter ones must stay."""
     cfg = dict(SEARCHES[search], set_log_prob=True)
-    for seed in range(3):
+    for seed in range(2):
         head = build(seed=seed, postprocessor=cfg, trie_bytes=trie_bytes)
         features = 2 * torch.randn(4, F)
         samples = head.predict((features,), constraints=PREFIXES)
@@ -153,7 +153,7 @@ def test_no_trie_while_training():
     assert_same(head.eval().predict((features,)), expected)
 
 
-@pytest.mark.parametrize('order', [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)])
+@pytest.mark.parametrize('order', [(0, 1, 2), (2, 1, 0)])
 @pytest.mark.parametrize('search', SEARCHES)
 def test_inference_mode_no_grad_and_neither_in_any_order(order, search):
     """What one mode has put into the trie serves the others."""

@@ -2,7 +2,7 @@
 """Brute force for the search tests, and what they compare."""
 
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise, permutations, product
 
 import pytest
@@ -23,9 +23,7 @@ all_models = pytest.mark.parametrize('models', MODELS, ids=lambda p: f'{p[0].__n
 def run(search, model, images=None, **options) -> SearchResult:
     """Search all images of a model, or some."""
     count = model.num_models if images is None else len(images)
-    return search(
-        model.step, model.state(images), model.starts(count), model.num_labels, **options
-    )
+    return search(model.step, model.state(images), model.starts(count), model.num_labels, **options)
 
 
 def beam(model, images=None, **options) -> SearchResult:
@@ -47,9 +45,23 @@ def all_paths(num_labels):
     return [path for n in range(num_labels + 1) for path in permutations(range(num_labels), n)]
 
 
+class PathValues(dict):
+    """``{path: (N,)}``."""
+
+    @cached_property
+    def rankings(self):
+        """For each image (value, path), the largest first."""
+        values = torch.stack(list(self.values()), 1).tolist()
+        return [sorted(zip(row, self, strict=True), reverse=True) for row in values]
+
+    def where(self, condition):
+        """Some of the paths."""
+        return PathValues({path: value for path, value in self.items() if condition(path)})
+
+
 def enumerate_paths(model, labels_only=False):
     """Log P of every path without repetition: ``{path: (N,)}``; with END, or before it."""
-    log_probs = {}
+    log_probs = PathValues()
     zero = torch.zeros(model.num_models, dtype=torch.float64)
     level = {(): (zero, model.starts(), model.state())}
     while level:
@@ -101,7 +113,7 @@ def steps_of(model, image, path):
 
 def ranking(truth, image):
     """(log P, path) of one image, the most probable first."""
-    return sorted(((float(value[image]), path) for path, value in truth.items()), reverse=True)
+    return truth.rankings[image]
 
 
 def meets(path, limits, num_labels):
@@ -165,7 +177,8 @@ def image_parts(result, image):
 
 def assert_same(one, image, other, place, tolerance=1e-6, leave_out=()):
     """One result says of ``image`` what another one says of ``place``."""
-    (paths, values), (other_paths, other_values) = image_parts(one, image), image_parts(other, place)
+    paths, values = image_parts(one, image)
+    other_paths, other_values = image_parts(other, place)
     assert paths == other_paths
     for name in values.keys() - set(leave_out):
         torch.testing.assert_close(

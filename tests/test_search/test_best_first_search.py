@@ -49,7 +49,7 @@ def test_best_paths_are_found_and_proven(models, num_paths):
         assert values == pytest.approx([value for value, _ in expected], abs=1e-5)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.sampled_from([RecurrentModels, NeverRepeats]),
     st.integers(1, 5),

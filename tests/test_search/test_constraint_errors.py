@@ -26,7 +26,7 @@ MODEL = RecurrentModels(3, 4, seed=61)
     [
         (dict(required=[1], forbidden=[0, 1]), 'label 1 is forbidden and required'),
         (dict(prefix=[2], forbidden=[2]), 'label 2 is forbidden and in the prefix'),
-        (dict(required=[1, 2], exclusive=[(0, 2, 1)]), 'labels 1 and 2 exclude each other'),
+        (dict(required=[1, 2], exclusive=[(0, 2, 1)]), 'labels (1 and 2|2 and 1) exclude'),
         (dict(prefix=[3, 0], exclusive=[(1, 2), (0, 3)]), 'labels 0 and 3 exclude each other'),
         (dict(prefix=[3], required=[1], exclusive=[(1, 3)]), 'labels 1 and 3 exclude each other'),
         (dict(forbidden=[0, 1], min_length=3), 'min_length is 3, but only 2 of 4'),
@@ -189,6 +189,18 @@ def test_what_nobody_asks_for_may_be_broken():
     for name in ('beam', 'best-first'):
         limits = Constraints(forbidden=[1])
         run_broken(SEARCHES[name], lambda scores: scores[:, 1].fill_(math.nan), constraints=limits)
+
+
+def test_finished_image_is_not_looked_at_again():
+    """It stays in the batch until enough others are finished; what it would give is not asked."""
+
+    def breaks(scores):
+        scores[1] = torch.tensor([[math.nan] * 3, [math.nan] * 3, [0.0] * 3, [-2.0, -2.1, -0.3]])
+        scores[[0, 2]] = torch.tensor([[0, 1, 0], [0, 0, 1], [0, 0, 1], [0.9, 0.1, 0]]).log()
+
+    for name in ('beam', 'greedy', 'best-first'):
+        result = run_broken(SEARCHES[name], breaks, num_paths=1)
+        assert result.lengths[:, 0].tolist() == [2, 0, 2]
 
 
 def test_error_with_the_name_of_the_image():

@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from models import EndsAfterThree, NeverRepeats, RecurrentModels, Tables
 from reference import (
+    FREE,
     all_paths,
     allowed_ranking,
     assert_same,
@@ -70,11 +71,11 @@ def check_images(result, constraints, num_paths):
     assert bool(result.proven.all())
 
 
-@settings(max_examples=150)
+@settings(max_examples=70)
 @given(st.lists(limits(), min_size=6, max_size=6))
 def test_best_allowed_paths_of_a_mixed_batch(drawn):
     """Each image has constraints of its own; wide beam and best-first search agree with truth."""
-    constraints = [one if is_possible(one) else Constraints() for one in drawn]
+    constraints = [one if is_possible(one) else FREE for one in drawn]
     check_images(beam(MODEL, beam_size=24, num_paths=4, constraints=constraints), constraints, 4)
     result = best_first(MODEL, num_paths=3, constraints=constraints)
     check_images(result, constraints, 3)
@@ -83,7 +84,7 @@ def test_best_allowed_paths_of_a_mixed_batch(drawn):
         assert len(found_paths(result, image)) == min(len(expected), 3)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(limits())
 def test_one_constraint_for_all(one):
     assume(is_possible(one))
@@ -107,21 +108,22 @@ def test_impossible_constraints_are_errors(one):
             search(MODEL, constraints=one)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(limits(), st.integers(1, 2), st.integers(0, 5))
 def test_narrow_beams_lead_somewhere(one, beam_size, image):
     """Without exclusive groups no beam is too narrow, whatever is wanted."""
-    one = one.merged()
     assume(not one.exclusive and is_possible(one))
     result = beam(MODEL, [image], beam_size=beam_size, constraints=one)
     found = found_paths(result, 0)
     assert found and all(meets(path, one, LABELS) for path in found)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(limits(), min_size=6, max_size=6), st.integers(1, 3))
 def test_batch_equals_single_searches(drawn, beam_size):
-    constraints = [one if is_possible(one) and not one.exclusive else Constraints() for one in drawn]
+    # An exclusive group may lead a narrow beam to where nothing follows.
+    possible = [is_possible(one) and not one.exclusive for one in drawn]
+    constraints = [one if fine else FREE for one, fine in zip(drawn, possible, strict=True)]
     whole = beam(MODEL, beam_size=beam_size, constraints=constraints)
     exact = best_first(MODEL, max_expansions=7, constraints=constraints)
     for image, one in enumerate(constraints):
@@ -139,7 +141,7 @@ RARE = [[0.3, 0.3, 0.199, 0.001, 0.2]] * 4 + [[0, 0, 0, 0, 1], [0.4, 0.3, 0.199,
 @pytest.mark.parametrize('beam_size', [1, 2, 3])
 def test_improbable_required_label(beam_size):
     model = Tables(RARE, RARE)
-    constraints = [Constraints(required=[3]), Constraints()]
+    constraints = [Constraints(required=[3]), FREE]
     result = beam(model, beam_size=beam_size, constraints=constraints)
     assert all(3 in path for path in found_paths(result, 0))
     assert 3 not in found_paths(result, 1)[0]

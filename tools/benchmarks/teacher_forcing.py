@@ -44,8 +44,13 @@ class TrainingData:
     source: str
 
 
-def load_data(path: str | None, num_labels: int, order: str, seed: int) -> TrainingData:
-    """Read a file of ``tools/extract_features.py``, or generate label sets and noisy features."""
+def load_data(
+    path: str | None, num_labels: int, order: str, seed: int, most: int | None = None
+) -> TrainingData:
+    """Read a file of ``tools/extract_features.py``, or generate label sets and noisy features.
+
+    Labels are put in order by the whole file; only its first ``most`` images are kept.
+    """
     if path is None:
         data = generate_data(num_labels, seed)
         features, labels, source = data.features, data.labels, data.source
@@ -58,9 +63,9 @@ def load_data(path: str | None, num_labels: int, order: str, seed: int) -> Train
     arrange.fit([counts[label] for label in range(num_labels)])
     samples = [
         DataSample().set_gt_label(torch.from_numpy(arrange({'gt_label': one})['gt_label']))
-        for one in labels
+        for one in labels[:most]
     ]
-    return TrainingData(features, samples, num_labels, source)
+    return TrainingData(features[:most], samples, num_labels, source)
 
 
 def make_heads(

@@ -46,6 +46,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('--features', help='file of tools/extract_features.py; without it the data is generated')
+    add('--images', type=int, help='use the first images only (all)')
     add('--labels', type=int, default=260, help='C of generated data (%(default)s)')
     add('--order', choices=ORDERS, default='frequent_first', help='of the labels (%(default)s)')
     add('--batch-sizes', type=int, nargs='+', default=[32, 128, 512, 4000], help='(%(default)s)')
@@ -61,8 +62,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if len(args.embed_dims) != len(args.hidden_dims):
         parser.error('--embed-dims and --hidden-dims go in pairs: give as many of one as the other')
-    if min(args.repeats, args.threads, *args.batch_sizes) < 1:
-        parser.error('--repeats, --threads and --batch-sizes are at least 1')
+    counts = args.repeats, args.threads, args.labels, args.images or 1, *args.batch_sizes
+    if min(counts) < 1:
+        parser.error('--repeats, --threads, --labels, --images and --batch-sizes are at least 1')
     return args
 
 
@@ -141,7 +143,7 @@ def make_table(rows: list[dict], source: str) -> Table:
 def run(args: argparse.Namespace, console: Console) -> list[dict]:
     """Measure the grid and write it to ``args.out``."""
     torch.set_num_threads(args.threads)
-    data = load_data(args.features, args.labels, args.order, args.seed)
+    data = load_data(args.features, args.labels, args.order, args.seed, args.images)
     sizes = dict.fromkeys(min(one, len(data.samples)) for one in args.batch_sizes)
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -15,6 +15,10 @@ from ...registry import HOOKS
 __all__ = ['LabelOrderHook', 'tell_heads']
 
 
+#: The order of a pipeline that chooses between several.
+MIXED = 'mixed'
+
+
 @HOOKS.register_module()
 class LabelOrderHook(Hook):
     """Fit every :class:`OrderLabels` of the training pipeline, before the first step.
@@ -59,7 +63,7 @@ class LabelOrderHook(Hook):
             self._fit(dataset, task, group)
         resumed, self._resumed = self._resumed, None
         self._fitted = self._as_resumed(runner, by_task, resumed) if resumed else _orders(by_task)
-        tell_heads(runner.model, {**self._fitted, **_mixed(by_task)})
+        tell_heads(runner.model, self._fitted)
         self._early_iterator = _restart_early_workers(runner.train_loop)
 
     def before_val(self, runner) -> None:
@@ -97,6 +101,8 @@ class LabelOrderHook(Hook):
         """Put the checkpoint's order in place of the fitted one."""
         for task, group in by_task.items():
             stored = resumed.get(task)
+            if stored and stored['order'] == MIXED:  # each transform has its own, fitted anew
+                continue
             for transform in group if stored else ():
                 if len(stored['sequence']) != len(transform.sequence):
                     raise UsageError(
@@ -145,20 +151,15 @@ def tell_heads(model, label_order: dict) -> None:
 
 
 def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:
-    """Plain types for the checkpoint; one order a task."""
-    return {
-        task: {'order': group[0].order, 'sequence': group[0].sequence.tolist()}
-        for task, group in by_task.items()
-    }
-
-
-def _mixed(by_task: dict[str, list[OrderLabels]]) -> dict:
-    """The tasks whose images are ordered now one way, now another."""
-    return {
-        task: {'order': 'mixed', 'sequence': group[0].sequence.tolist()}
-        for task, group in by_task.items()
-        if len({(one.order, tuple(one.sequence.tolist())) for one in group}) > 1
-    }
+    """Plain types for the checkpoint; one order a task, or that there is no single one."""
+    orders = {}
+    for task, group in by_task.items():
+        sequence = group[0].sequence.tolist()
+        same = all(
+            one.order == group[0].order and one.sequence.tolist() == sequence for one in group
+        )
+        orders[task] = {'order': group[0].order if same else MIXED, 'sequence': sequence}
+    return orders
 
 
 def _restart_early_workers(loop):

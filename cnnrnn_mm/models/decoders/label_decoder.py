@@ -153,12 +153,12 @@ class LabelDecoder(BaseModule):
             image: (N, D) from :meth:`project_image`.
             use_trie: Look the share of the label path up in :attr:`trie`, which outlives the
                 search, instead of running the recurrent layer for each hypothesis. Without effect
-                while training, when dropout makes every hypothesis different.
+                where decoder or dropout are in training mode: every hypothesis is different then.
             keep_all: The search comes back to prefixes of earlier steps (best-first search does).
         """
         rows = torch.arange(len(image), device=image.device)
         outputs = self.embedding.weight[: self.vocabulary.num_outputs].T
-        if use_trie and not self.training:
+        if use_trie and not (self.training or self.dropout.training):
             trie = self._fresh_trie(image)
             trie.begin(keep_all)
 
@@ -226,4 +226,9 @@ class LabelDecoder(BaseModule):
     def _weights_key(self, device: torch.device) -> tuple:
         """What changes when weights are updated, loaded, moved or cast."""
         autocast = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
-        return device, *autocast, *((x._version, x.data_ptr()) for x in self._path_weights())
+        return device, *autocast, *((_version(x), x.data_ptr()) for x in self._path_weights())
+
+
+def _version(weight: Tensor) -> int:
+    """How often a weight was written to; one made in inference mode does not know."""
+    return -1 if weight.is_inference() else weight._version

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ...registry import MODELS
-from ...search import SearchResult, State, StepFunction, beam_search, check_sizes
+from ...search import (
+    Constraints,
+    SearchResult,
+    State,
+    StepFunction,
+    beam_search,
+    check_sizes,
+)
 from .path_postprocessor import PathPostprocessor
 
 __all__ = ['BeamSearchPostprocessor']
@@ -34,7 +41,7 @@ class BeamSearchPostprocessor(PathPostprocessor):
         num_classes: int,
         beam_size: int = 5,
         num_paths: int | None = None,
-        constraints: Mapping | None = None,
+        constraints: Mapping | Constraints | None = None,
         set_log_prob: bool = False,
     ) -> None:
         super().__init__(num_classes, constraints, set_log_prob)

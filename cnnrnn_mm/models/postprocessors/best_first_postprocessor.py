@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ...registry import MODELS
-from ...search import SearchResult, State, StepFunction, best_first_search, check_sizes
+from ...search import (
+    Constraints,
+    SearchResult,
+    State,
+    StepFunction,
+    best_first_search,
+    check_sizes,
+)
 from .path_postprocessor import PathPostprocessor
 
 __all__ = ['BestFirstPostprocessor']
@@ -36,7 +43,7 @@ class BestFirstPostprocessor(PathPostprocessor):
         num_classes: int,
         num_paths: int = 1,
         max_expansions: int = 20_000,
-        constraints: Mapping | None = None,
+        constraints: Mapping | Constraints | None = None,
         set_log_prob: bool = False,
     ) -> None:
         super().__init__(num_classes, constraints, set_log_prob)

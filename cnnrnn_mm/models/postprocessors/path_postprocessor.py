@@ -65,11 +65,13 @@ class PathPostprocessor(ABC):
     def __init__(
         self,
         num_classes: int,
-        constraints: Mapping | None = None,
+        constraints: Mapping | Constraints | None = None,
         set_log_prob: bool = False,
     ) -> None:
         self.vocabulary = Vocabulary(num_classes)
         self.set_log_prob = set_log_prob
+        if isinstance(constraints, Constraints):
+            constraints = vars(constraints)
         constraints = dict(constraints or {})
         order = constraints.get('order')
         self._takes_training_order = isinstance(order, str) and order == TRAINING
@@ -151,7 +153,11 @@ class PathPostprocessor(ABC):
             return constraints
         if isinstance(constraints, Mapping):
             return self.constraints.merged(**constraints)
-        return [self._limits(one) for one in constraints]
+        if not isinstance(constraints, Sequence) or isinstance(constraints, str):
+            raise UsageError(
+                f'constraints are {constraints!r}: give a mapping, Constraints, or a list of them'
+            )
+        return [self._limits({} if one is None else one) for one in constraints]
 
     def _set_bounds(self, step, state, start, result: SearchResult, limits):
         """Bounds of the predicted sets' log-probabilities, or None."""
@@ -171,6 +177,7 @@ class PathPostprocessor(ABC):
         paths, lengths = result.paths.tolist(), result.lengths.tolist()
         counts = result.log_probs.isfinite().sum(-1).tolist()
         proven, gaps = result.proven.tolist(), result.gaps.tolist()
+        steps = result.step_log_probs
         scores = label_scores(result, limits)
         for index, sample in enumerate(samples):
             count, best = counts[index], lengths[index][0]
@@ -181,7 +188,7 @@ class PathPostprocessor(ABC):
                 pred_score_upper=result.upper[index],
                 pred_paths=[paths[index][k][: lengths[index][k]] for k in range(count)],
                 pred_path_log_probs=result.log_probs[index, :count],
-                pred_step_log_probs=result.step_log_probs[index, 0, : best + 1],
+                pred_step_log_probs=steps[index, 0, : best + 1],
                 pred_proven=proven[index],
                 pred_gap=gaps[index],
             )
