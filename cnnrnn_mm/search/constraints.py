@@ -43,8 +43,14 @@ class Constraints:
         """Make everything hashable, whatever sequences were given."""
         for name in ('required', 'forbidden', 'prefix'):
             object.__setattr__(self, name, _labels(name, getattr(self, name)))
-        groups = tuple(_labels('exclusive', group) for group in self.exclusive)
+        groups = tuple(
+            _labels('exclusive', group) for group in _sequence('exclusive', self.exclusive)
+        )
         object.__setattr__(self, 'exclusive', groups)
+        for name in ('min_length', 'max_length'):
+            value = getattr(self, name)
+            if not (value is None and name == 'max_length'):
+                object.__setattr__(self, name, _whole_number(f'{name} is', value))
         if self.order is not None:
             object.__setattr__(self, 'order', _labels('order', self.order))
 
@@ -165,13 +171,23 @@ class Constraints:
 
 
 def _labels(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    if isinstance(values, (str, bytes)) or not hasattr(values, '__iter__'):
-        raise UsageError(f'{name} is {values!r}: give a list of class ids')
-    values = tuple(value.item() if hasattr(value, 'item') else value for value in values)
-    for value in values:
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            raise UsageError(f'{name} holds {value!r}: give class ids, whole numbers from 0 on')
-    return tuple(int(value) for value in values)
+    return tuple(_whole_number(f'{name} holds', value) for value in _sequence(name, values))
+
+
+def _sequence(name: str, values: Sequence) -> list:
+    try:
+        if not isinstance(values, (str, bytes)):
+            return list(values)
+    except TypeError:
+        pass
+    raise UsageError(f'{name} is {values!r}: give a list of class ids')
+
+
+def _whole_number(where: str, value: object) -> int:
+    number = value.item() if hasattr(value, 'item') else value
+    if not isinstance(number, Integral) or isinstance(number, bool):
+        raise UsageError(f'{where} {number!r}: give whole numbers from 0 on')
+    return int(number)
 
 
 def _check_range(name: str, values: Sequence[int], num_labels: int) -> None:
