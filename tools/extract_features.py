@@ -5,6 +5,7 @@ Heads can then be trained on the file, without the images: see configs/cnnrnn_ca
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -61,6 +62,8 @@ def check_out(out: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f'cannot make the folder of --out {out}: {error.strerror}') from None
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f'cannot write to the folder of --out {out}: name another')
     return path
 
 

@@ -100,7 +100,9 @@ def search_beams(
         del log_probs  # one tensor of this size fewer while the next ones are made
         hypotheses = Hypotheses(paths, length, images, rules.rows)
         rules.apply_(steps, ends, hypotheses)
-        steps.masked_fill_((scores == NEVER).unsqueeze(-1), NEVER)  # prefixes that aren't there
+        absent = scores == NEVER  # whatever the model says of prefixes that are not there
+        ends.masked_fill_(absent, NEVER)
+        steps.masked_fill_(absent.unsqueeze(-1), NEVER)
         children = steps + scores.unsqueeze(-1)  # (A, W, C)
         tally.add_steps(images, steps.amax(1))
 

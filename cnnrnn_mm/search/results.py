@@ -46,6 +46,8 @@ def finished_result(
         rows = [row for row, prefix in enumerate(prefixes) for _ in prefix]
         known = [label for prefix in prefixes for label in prefix]
         lower[rows, known], upper[rows, known] = 1.0, 1.0
+        labels.masked_fill_(missing, -1)
+        totals.masked_fill_(missing, NEVER)
     lengths = lengths.masked_fill(missing.squeeze(-1), 0)
     longest = int(lengths.max())
     return SearchResult(

@@ -55,9 +55,14 @@ def set_log_probs(
         NonFiniteScoresError: If the model gives NaN.
     """
     num_images, device = len(start_tokens), start_tokens.device
+    if max_prefixes < 1:
+        raise UsageError(f'max_prefixes is {max_prefixes}: set it to 1 or more')
     limits = [constraints or Constraints()] * num_images
     if constraints is not None and not isinstance(constraints, Constraints):
         limits = list(constraints)
+    for what, given in (('label sets', sets), ('constraints', limits)):
+        if len(given) != num_images:
+            raise UsageError(f'{len(given)} {what} for {num_images} images: give one for each')
     limits = [Constraints(prefix=one.prefix, order=one.order) for one in limits]
     open_labels = [_open(labels, one, num_labels) for labels, one in zip(sets, limits, strict=True)]
     tokens, state = Rules(limits, num_images, num_labels, device).feed_prefixes(
@@ -105,6 +110,8 @@ def set_log_probs(
 
 def _open(labels: Sequence[int], limits: Constraints, num_labels: int) -> list[int]:
     """The labels behind the prefix, in the canonical order if there is one."""
+    # The set as constraints: required, and what is wrong with them is said there.
+    labels = Constraints(required=labels).required
     for label in labels:
         if not 0 <= label < num_labels:
             raise UsageError(f'label {label} of a set is outside 0..{num_labels - 1}: correct it')
@@ -113,5 +120,6 @@ def _open(labels: Sequence[int], limits: Constraints, num_labels: int) -> list[i
     absent = [label for label in limits.prefix if label not in labels]
     if absent:
         raise UsageError(f'label set {list(labels)} lacks label {absent[0]} of the prefix: add it')
+    limits.merged(required=labels).check(num_labels)
     rest = [label for label in labels if label not in limits.prefix]
     return rest if limits.order is None else sorted(rest, key=limits.order.index)

@@ -164,11 +164,11 @@ def test_any_single_score_counts(value, place):
         assert caught.value.images == [2]
 
 
-def test_rows_without_any_probability_are_broken(search):
-    """-inf for all labels and END is no distribution; -inf for some is."""
-    with pytest.raises(NonFiniteScoresError) as caught:
-        run_broken(search, lambda scores: scores[1].fill_(-math.inf))
-    assert caught.value.images == [1]
+@pytest.mark.parametrize('name', ['beam', 'greedy', 'best-first'])
+def test_rows_without_any_probability_have_no_path(name):
+    """-inf for all labels and END leaves nothing to go on with."""
+    with pytest.raises(UsageError, match='no label path found for image 1 of the batch'):
+        run_broken(SEARCHES[name], lambda scores: scores[1].fill_(-math.inf))
 
 
 def test_several_broken_images(search):

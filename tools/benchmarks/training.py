@@ -62,7 +62,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if len(args.embed_dims) != len(args.hidden_dims):
         parser.error('--embed-dims and --hidden-dims go in pairs: give as many of one as the other')
-    counts = args.repeats, args.threads, args.labels, args.images or 1, *args.batch_sizes
+    images = 1 if args.images is None else args.images
+    counts = args.repeats, args.threads, args.labels, images, *args.batch_sizes
     if min(counts) < 1:
         parser.error('--repeats, --threads, --labels, --images and --batch-sizes are at least 1')
     return args
