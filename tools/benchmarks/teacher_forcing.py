@@ -7,7 +7,7 @@ Axis letters: n images, F image feature size, N images of a batch, C labels.
 import copy
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,8 @@ __all__ = [
 #: No time depends on it, and so small it keeps the weights where they are.
 LEARNING_RATE = 1e-6
 MAX_GRADIENT = 5.0
+
+Clock = Callable[[], float]  # seconds
 
 
 @dataclass(frozen=True)
@@ -119,19 +121,23 @@ class _Mark(torch.autograd.Function):
     """The identity; notes when values pass forward and gradients backward."""
 
     @staticmethod
-    def forward(ctx, value: Tensor, times: list[float]) -> Tensor:
-        ctx.times = times
-        times.append(time.perf_counter())
+    def forward(ctx, value: Tensor, times: list[float], clock: Clock) -> Tensor:
+        ctx.times, ctx.clock = times, clock
+        times.append(clock())
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        ctx.times.append(time.perf_counter())
-        return gradient, None
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ctx.times.append(ctx.clock())
+        return gradient, None, None
 
 
 def split_times(
-    head: CNNRNNHead, data: TrainingData, batch_size: int, seed: int
+    head: CNNRNNHead,
+    data: TrainingData,
+    batch_size: int,
+    seed: int,
+    clock: Clock = time.perf_counter,
 ) -> tuple[float, float]:
     """Seconds of an epoch inside and outside the recurrent layer, forward and backward (CPU only).
 
@@ -140,16 +146,16 @@ def split_times(
     """
     decoder, entry, exit_ = head.decoder, [], []
     hooks = [
-        decoder.embedding.register_forward_hook(lambda _, __, out: _Mark.apply(out, entry)),
+        decoder.embedding.register_forward_hook(lambda _, __, out: _Mark.apply(out, entry, clock)),
         decoder.output_projection.register_forward_pre_hook(
-            lambda _, inputs: (_Mark.apply(inputs[0], exit_),)
+            lambda _, inputs: (_Mark.apply(inputs[0], exit_, clock),)
         ),
     ]
-    begin = time.perf_counter()
+    begin = clock()
     try:
         run_epoch(head, make_optimizer(head), data, batch_size, seed)
     finally:
-        total = time.perf_counter() - begin
+        total = clock() - begin
         for hook in hooks:
             hook.remove()
     # Each batch leaves two times at both: forward and backward.
