@@ -190,6 +190,27 @@ def test_exactly_k_in_canonical_order():
             assert all(meets(path, limits, LABELS) for path in paths) and len(paths) >= 6
 
 
+@pytest.mark.parametrize(
+    'limits',
+    [
+        Constraints(required=[2, 3], max_length=2),
+        Constraints(required=[2, 3], max_length=3, forbidden=[0]),
+        Constraints(order=[0, 1, 2, 3], required=[0, 3]),
+        Constraints(order=[3, 1, 0, 2], required=[1], min_length=3),
+        Constraints(prefix=[1], required=[2], max_length=3, min_length=3),
+    ],
+)
+def test_no_dead_end_is_expanded(limits):
+    """Asked for every path, the search expands just the prefixes of allowed paths."""
+    paths = [path for path in all_paths(LABELS) if meets(path, limits, LABELS)]
+    given = len(limits.prefix)
+    prefixes = {path[:size] for path in paths for size in range(given, len(path) + 1)}
+    result = best_first(MODEL, num_paths=len(paths) + 1, constraints=limits)
+    for image in range(6):
+        assert sorted(found_paths(result, image)) == sorted(paths)
+    assert result.expansions.tolist() == [len(prefixes)] * 6
+
+
 # Prefixes.
 def test_prefixes_of_different_lengths():
     model = RecurrentModels(5, 4, seed=54)
