@@ -6,7 +6,7 @@
 #
 # Test split: mAP 83.9, C-F1 78.3, O-F1 78.2, exact match 66.4, law broken 0.0 (percent). By
 # `make demo` on 2026-11-21: 2 CPU cores, torch 2.11.0, mmpretrain 1.2.0, seed 0, one run, epoch
-# selected on val; this training and that of linear_demo.py took 227 s together.
+# selected on val; this training and that of linear_demo.py took 233 s together.
 _base_ = ['./_base_/datasets/demo_scenes.py', './_base_/default_runtime.py']
 
 # ---- what most users change -----------------------------------------------------------------
