@@ -6,6 +6,7 @@ Axis letters: N images, T steps, C labels, V = C + 1 (labels and END), F image f
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
 from torch import Tensor
@@ -44,6 +45,10 @@ class CNNRNNHead(BaseModule):
         marginal_weight: Above zero, train a :class:`MarginalBranch` beside the decoder with this
             weight. It helps a backbone that is trained from scratch to learn to see; the paper has
             none.
+        ignore_difficult: Leave the labels of ``gt_label_difficult`` (objects that the annotators
+            marked as hard to see) out of the competition of that image's steps unless
+            ``gt_label`` has them, too: they are neither learnt nor held against the model.
+            ``PackInputs`` has to pass the key on, through its ``meta_keys``.
         share_prefixes: In training, run the recurrent layer once for each distinct prefix of a
             batch instead of once for each label of each image and its padding. The same loss and
             gradients; False for one padded call a batch.
@@ -73,6 +78,7 @@ class CNNRNNHead(BaseModule):
         loss: dict | None = None,
         postprocessor: dict | None = None,
         marginal_weight: float = 0.0,
+        ignore_difficult: bool = False,
         share_prefixes: bool = True,
         use_trie: bool = True,
         trie_bytes: int = 256 * 2**20,
@@ -92,6 +98,7 @@ class CNNRNNHead(BaseModule):
             activation=activation,
             trie_bytes=trie_bytes,
         )
+        self.ignore_difficult = ignore_difficult
         self.share_prefixes = share_prefixes
         self.use_trie = use_trie
         self.loss_module = self._build_part(loss, 'SequenceLoss')
@@ -157,15 +164,20 @@ class CNNRNNHead(BaseModule):
         labels = [self._labels_of(sample) for sample in data_samples]
         inputs, targets = self.loss_module.make_sequences(labels)
         features = self.pre_logits(feats)
+        valid = self.loss_module.counts(targets)
         if self.share_prefixes:
-            valid = self.loss_module.counts(targets)
             image = self.decoder.project_image(features)
-            scores, targets = self.decoder.score_sequences(image, inputs, valid), targets[valid]
+            scores = self.decoder.score_sequences(image, inputs, valid)
         else:
-            scores = self._score(features, inputs)
-        losses = {'loss': self.loss_module(scores, targets, **kwargs)}
+            scores = self._score(features, inputs)[valid]
+        ignored = None
+        if self.ignore_difficult:
+            ignored = [self._ignored_of(*pair) for pair in zip(data_samples, labels, strict=True)]
+            hidden = self.loss_module.hidden_outputs(ignored, targets)
+            kwargs['hidden'] = None if hidden is None else hidden[valid]
+        losses = {'loss': self.loss_module(scores, targets[valid], **kwargs)}
         if self.marginal_branch is not None:
-            losses['loss_marginal'] = self.marginal_branch.loss(features, labels)
+            losses['loss_marginal'] = self.marginal_branch.loss(features, labels, ignored)
         return losses
 
     def predict(
@@ -213,3 +225,14 @@ class CNNRNNHead(BaseModule):
                 'Mixup and CutMix from train_cfg.augments'
             )
         return sample.gt_label
+
+    @staticmethod
+    def _ignored_of(sample: DataSample, labels: Tensor) -> Tensor:
+        """The ids of ``gt_label_difficult`` that ``labels`` lacks."""
+        if 'gt_label_difficult' not in sample:
+            raise UsageError(
+                'ignore_difficult=True needs gt_label_difficult: add it to meta_keys of PackInputs'
+            )
+        difficult = torch.as_tensor(sample.gt_label_difficult, dtype=torch.long)
+        difficult = difficult.to(labels.device).flatten()
+        return difficult[~torch.isin(difficult, labels)]

@@ -33,20 +33,35 @@ class MarginalBranch(BaseModule):
         self.loss_weight = loss_weight
         self.classifier = nn.Linear(in_channels, num_classes)
 
-    def loss(self, features: Tensor, labels: Sequence[Tensor]) -> Tensor:
+    def loss(
+        self,
+        features: Tensor,
+        labels: Sequence[Tensor],
+        ignored: Sequence[Tensor] | None = None,
+    ) -> Tensor:
         """The sum over labels, averaged over images, as the sequence loss is.
 
         Args:
             features: (N, F).
             labels: N int64 tensors (n_i,) of class ids.
+            ignored: Likewise, ids that count neither as true nor as false; None for none.
 
         Returns:
             A scalar.
         """
-        lengths = torch.tensor([len(one) for one in labels], device=features.device)
-        rows = torch.arange(len(labels), device=features.device).repeat_interleave(lengths)
-        target = features.new_zeros(len(labels), self.num_classes)
-        target[rows, torch.cat(list(labels))] = 1.0
         scores = self.classifier(features).float()  # (N, C)
-        total = functional.binary_cross_entropy_with_logits(scores, target.float(), reduction='sum')
-        return self.loss_weight * total / len(labels)
+        losses = functional.binary_cross_entropy_with_logits(
+            scores, self._mark(labels, scores), reduction='none'
+        )
+        if ignored is not None:
+            losses = losses * (1 - self._mark(ignored, scores))
+        return self.loss_weight * losses.sum() / len(labels)
+
+    @staticmethod
+    def _mark(ids: Sequence[Tensor], like: Tensor) -> Tensor:
+        """1 at the class ids of each image, 0 elsewhere, (N, C)."""
+        lengths = torch.tensor([len(one) for one in ids], device=like.device)
+        rows = torch.arange(len(ids), device=like.device).repeat_interleave(lengths)
+        marks = torch.zeros_like(like)
+        marks[rows, torch.cat(list(ids))] = 1.0
+        return marks

@@ -94,21 +94,56 @@ class SequenceLoss(nn.Module):
         self._check(labels, inputs, lengths)
         return inputs, targets
 
-    def forward(self, scores: Tensor, targets: Tensor) -> Tensor:
+    def hidden_outputs(self, ignored: Sequence[Tensor], targets: Tensor) -> Tensor | None:
+        """Which outputs do not compete at which step, for labels that are neither true nor false.
+
+        Args:
+            ignored: N int64 tensors of class ids, such as those of difficult objects.
+            targets: (N, T) from :meth:`make_sequences`.
+
+        Returns:
+            (N, T, V) bool, without the targets themselves; None where nothing is ignored.
+
+        Raises:
+            UsageError: If an id is outside 0..C-1.
+        """
+        flat = torch.cat(list(ignored))
+        if not len(flat):
+            return None
+        outside = flat[(flat < 0) | (flat >= self.vocabulary.num_classes)]
+        if len(outside):
+            raise UsageError(
+                f'ignored label {outside[0].item()} is outside '
+                f'0..{self.vocabulary.num_classes - 1}: correct the annotation or set num_classes'
+            )
+        lengths = torch.tensor([len(one) for one in ignored], device=flat.device)
+        rows = torch.arange(len(ignored), device=flat.device).repeat_interleave(lengths)
+        hidden = flat.new_zeros(len(ignored), self.vocabulary.num_outputs, dtype=torch.bool)
+        hidden[rows, flat] = True
+        said = targets.masked_fill(targets == PADDING, self.vocabulary.end)
+        return hidden.unsqueeze(1).expand(*targets.shape, -1).scatter(2, said.unsqueeze(-1), False)
+
+    def forward(self, scores: Tensor, targets: Tensor, hidden: Tensor | None = None) -> Tensor:
         """The loss of a batch: a scalar.
 
         Args:
             scores: (N, T, V), or (M, V) for the M targets that are not padding; not normalised.
             targets: (N, T) or (M,), one END for each image.
+            hidden: Like ``scores``, bool: outputs that do not compete. None for none.
         """
-        total = functional.cross_entropy(
-            scores.flatten(0, -2).float(),
-            targets.flatten(),
-            weight=self.weight,
-            ignore_index=PADDING,
-            reduction='sum',
-            label_smoothing=self.label_smoothing,
+        scores, flat = scores.flatten(0, -2).float(), targets.flatten()
+        weight, shares = self.weight, self.label_smoothing / self.vocabulary.num_outputs
+        if hidden is not None:
+            hidden = hidden.flatten(0, -2)
+            scores = scores.masked_fill(hidden, -torch.inf)
+            shares = self.label_smoothing / (~hidden).sum(-1, keepdim=True)
+        log_probs = scores.log_softmax(-1)
+        total = (1 - self.label_smoothing) * functional.nll_loss(
+            log_probs, flat, weight=weight, ignore_index=PADDING, reduction='sum'
         )
+        if self.label_smoothing:
+            spread = log_probs if hidden is None else log_probs.masked_fill(hidden, 0.0)
+            total = total - (shares * spread * weight)[flat != PADDING].sum()
         return self.loss_weight * total / (targets == self.vocabulary.end).sum()
 
     @staticmethod
