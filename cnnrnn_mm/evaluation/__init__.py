@@ -1,4 +1,4 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from .metrics import LabelSetMetric, SceneLawMetric
+from .metrics import ClassTable, LabelSetMetric, RankingMetric, SceneLawMetric
 
-__all__ = ['LabelSetMetric', 'SceneLawMetric']
+__all__ = ['ClassTable', 'LabelSetMetric', 'RankingMetric', 'SceneLawMetric']

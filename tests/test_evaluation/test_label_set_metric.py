@@ -49,6 +49,26 @@ def test_topk_scores_the_k_best():
     )
 
 
+def test_threshold_alone_and_among_the_k_best():
+    samples = [make_sample([], [0, 1], SCORES), make_sample([], [2], [0.1, 0.5, 0.4, 0.3])]
+    # at 0.5: {0, 2} and {1}; of the best one: {0} and {1}
+    options = dict(thr=0.5, items=['O-P', 'set-size'])
+    assert evaluate(samples, **options) == {
+        'label-set/O-P_thr-0.50': pytest.approx(100 / 3),
+        'label-set/set-size_thr-0.50': 1.5,
+    }
+    assert evaluate(samples, topk=1, **options) == {
+        'label-set/O-P_top1_thr-0.50': 50,
+        'label-set/set-size_top1_thr-0.50': 1,
+    }
+    assert evaluate(samples, topk=1, thr=0.6, items=['set-size']) == {
+        'label-set/set-size_top1_thr-0.60': 0.5
+    }
+    everything = evaluate(samples, thr=0.5, classwise=True)
+    assert 'label-set/recall_thr-0.50_classwise' in everything
+    assert 'label-set/repeated_thr-0.50' not in everything
+
+
 def test_both_kinds_fit_into_one_evaluator():
     evaluator = Evaluator(metrics=[LabelSetMetric(), LabelSetMetric(topk=1)])
     evaluator.process([make_sample([0], [0], SCORES)])
@@ -61,6 +81,7 @@ def test_repeated_label_counts_once_and_is_reported():
     samples = [make_sample([2, 0, 2], [0, 2], SCORES)] + [make_sample([0], [0], SCORES)] * 3
     metrics = evaluate(samples)
     assert metrics['label-set/repeated'] == 25
+    assert metrics['label-set/repeated-labels'] == pytest.approx(100 / 6)  # 2, 0, 2, 0, 0, 0
     assert metrics['label-set/exact-match'] == 100  # a summed one-hot would be 2 and miss
     assert metrics['label-set/set-size'] == 1.25
 
@@ -117,7 +138,11 @@ def test_classwise_and_skip_absent():
     [
         (dict(topk=0), 'topk is 0'),
         (dict(items=['mAP']), r"unknown items \['mAP'\]"),
-        (dict(topk=3, items=['repeated']), 'leave it out'),
+        (dict(topk=3, items=['repeated']), "'repeated' is counted .* leave it out"),
+        (dict(topk=3, items=['repeated-labels']), "'repeated-labels' is counted"),
+        (dict(thr=0.5, items=['repeated']), 'leave it out'),
+        (dict(bootstrap=-5), 'bootstrap is -5'),
+        (dict(bootstrap=10, confidence=95), 'confidence is 95'),
     ],
 )
 def test_bad_options(options, message):
@@ -150,6 +175,9 @@ def test_agrees_with_the_host_on_its_own_head(topk):
     )
     evaluator.process(samples)
     metrics = evaluator.evaluate(40)
+    if topk is None:  # the head's own threshold is the host metric's
+        again = evaluate(samples, thr=0.5)
+        assert again['label-set/C-F1_thr-0.50'] == metrics['label-set/C-F1']
     end = '' if topk is None else f'_top{topk}'
     pairs = {
         'C-P': f'precision{end}',
@@ -199,5 +227,52 @@ def test_built_from_a_config():
 def test_results_are_small_plain_values():
     metric = LabelSetMetric()
     metric.process(None, [make_sample([1], [1], SCORES).to_dict()])
-    assert metric.results == [dict(pred=[1], gt=[1], repeated=False, num_classes=4)]
+    assert metric.results == [dict(pred=[1], gt=[1], length=1, repeats=0, num_classes=4)]
     assert labels_to_sets([metric.results[0]['pred']], 4).sum() == 1
+
+
+def random_samples(num_images=40, num_classes=6):
+    torch.manual_seed(0)
+    pred, target = torch.rand(2, num_images, num_classes) > 0.6
+    pred[:8] = target[:8]
+    scores = (
+        torch.rand(num_images, num_classes) + (target.sum(1, keepdim=True) == 2) * target
+    ).tolist()
+    return [
+        make_sample(one.nonzero().flatten().tolist(), two.nonzero().flatten().tolist(), three)
+        for one, two, three in zip(pred, target, scores, strict=True)
+    ]
+
+
+@pytest.mark.parametrize('topk', [None, 2])
+def test_intervals_stand_behind_each_score(topk):
+    samples = random_samples()
+    plain = evaluate(samples, topk=topk)
+    metrics = evaluate(samples, topk=topk, bootstrap=200)
+    names = [name + end for name in plain for end in ('', '_low', '_high')]
+    assert list(metrics) == names
+    for name, value in plain.items():
+        assert metrics[name] == pytest.approx(value)
+        low, high = metrics[f'{name}_low'], metrics[f'{name}_high']
+        assert 0 <= low <= value + 1e-9 and value <= high + 1e-9, name
+        if 'repeated' not in name and name != 'label-set/set-size_top2':
+            assert high - low > 0.05, name  # these two are the same in each image
+    wide = evaluate(samples, topk=topk, bootstrap=200, confidence=0.99)
+    other = evaluate(samples, topk=topk, bootstrap=200, seed=1)
+    end = '' if topk is None else '_top2'
+    assert wide[f'label-set/C-F1{end}_low'] < metrics[f'label-set/C-F1{end}_low']
+    assert other[f'label-set/C-F1{end}_low'] != metrics[f'label-set/C-F1{end}_low']
+
+
+def test_intervals_do_not_depend_on_the_order_of_the_images():
+    samples = random_samples()
+    metrics = evaluate(samples, bootstrap=50)
+    assert evaluate(samples, bootstrap=50) == metrics
+    assert evaluate(samples[::-1], bootstrap=50) == metrics
+
+
+def test_interval_of_a_perfect_score_ends_at_100():
+    samples = [make_sample([0], [0], SCORES)] * 5 + [make_sample([1, 2, 3], [1, 2, 3], SCORES)] * 5
+    metrics = evaluate(samples, bootstrap=50, skip_absent=True)
+    assert metrics['label-set/C-F1_low'] == metrics['label-set/C-F1_high'] == 100
+    assert 1 <= metrics['label-set/set-size_low'] < 2 < metrics['label-set/set-size_high'] <= 3
