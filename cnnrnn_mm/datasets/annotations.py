@@ -1,13 +1,15 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Read and check the label lists of any dataset of the host, before a run starts."""
 
+import pickle
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from mmengine.dataset import BaseDataset
 
 from ..errors import UsageError
 
-__all__ = ['check_labels', 'class_names', 'read_labels']
+__all__ = ['check_labels', 'class_names', 'infos', 'read_labels']
 
 
 def class_names(dataset) -> list[str] | None:
@@ -30,7 +32,7 @@ def read_labels(dataset, task: str | None = None) -> tuple[list[np.ndarray], lis
         UsageError: If the dataset is empty or an image has no label list.
     """
     labels, paths = [], []
-    for index, info in enumerate(_infos(dataset)):
+    for index, info in enumerate(infos(dataset)):
         path = str(info.get('img_path', f'number {index}'))
         value = info.get('gt_label')
         if task is not None:
@@ -47,7 +49,7 @@ def read_labels(dataset, task: str | None = None) -> tuple[list[np.ndarray], lis
                 f'image {path} has gt_label={value!r}, not a list of class ids: annotate it, or '
                 "name the task in OrderLabels(task=...) where 'gt_label' is a dict"
             )
-        labels.append(np.atleast_1d(np.asarray(value, dtype=np.int64)))
+        labels.append(np.array(value, dtype=np.int64, ndmin=1))
         paths.append(path)
     if not labels:
         what = 'is empty' if task is None else f"has no image with task '{task}'"
@@ -84,8 +86,22 @@ def describe(dataset) -> str:
     return f'{type(dataset).__name__}({source})' if source else type(dataset).__name__
 
 
-def _infos(dataset) -> Iterator[dict]:
-    """The annotation of each image, as the outermost dataset counts them."""
+def infos(dataset) -> Iterator[dict]:
+    """The annotation of each image, as the outermost dataset counts them; to be read only."""
+    if getattr(type(dataset), 'get_data_info', None) is BaseDataset.get_data_info:
+        return _stored_infos(dataset)
     if hasattr(dataset, 'get_data_info'):
         return (dataset.get_data_info(index) for index in range(len(dataset)))
     return iter(dataset.data_list)  # the host's MultiTaskDataset
+
+
+def _stored_infos(dataset: BaseDataset) -> Iterator[dict]:
+    """What the host's ``get_data_info`` gives for each image, without its cost for a single one."""
+    dataset.full_init()
+    if not dataset.serialize_data:
+        yield from dataset.data_list
+        return
+    stored, start = memoryview(dataset.data_bytes), 0
+    for end in dataset.data_address.tolist():
+        yield pickle.loads(stored[start:end])
+        start = end

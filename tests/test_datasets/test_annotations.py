@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mmengine.dataset import ConcatDataset, RepeatDataset
 from mmpretrain.datasets import VOC, CustomDataset, KFoldDataset, MultiTaskDataset
 
-from cnnrnn_mm.datasets.annotations import check_labels, class_names, read_labels
+from cnnrnn_mm.datasets.annotations import check_labels, class_names, infos, read_labels
 from cnnrnn_mm.errors import UsageError
 
 CLASSES = ['bird', 'cat', 'dog']
@@ -63,6 +63,41 @@ def test_wrappers_are_counted_as_they_are_seen(voc):
 
 def test_indices_are_respected(voc):
     assert sets(read_labels(voc(indices=[3, 0]))[0]) == [TRUTH[3], TRUTH[0]]
+
+
+@pytest.mark.parametrize('serialize', [True, False])
+@pytest.mark.parametrize('lazy', [True, False])
+@pytest.mark.parametrize('subset', [None, 2, -2, [3, 0, 0], []])
+def test_stored_annotations_are_those_of_the_dataset(voc, serialize, lazy, subset):
+    dataset = voc(serialize_data=serialize, lazy_init=lazy)
+    if subset is not None:
+        dataset.get_subset_(subset)
+    expected = [dataset.get_data_info(index) for index in range(len(dataset))]
+    found = [dict(info) for info in infos(dataset)]
+    for index, info in enumerate(expected):
+        assert info.pop('sample_idx') == index
+        assert info == found[index]
+    assert len(found) == len(expected) == (4 if subset is None else len(TRUTH_OF[str(subset)]))
+
+
+TRUTH_OF = {'2': [0, 1], '-2': [2, 3], '[3, 0, 0]': [3, 0, 0], '[]': []}
+
+
+def test_a_dataset_that_makes_its_annotations_is_asked(voc):
+    class Shifted(VOC):
+        def get_data_info(self, idx):
+            info = super().get_data_info(idx)
+            return {**info, 'gt_label': [0]}
+
+    dataset = Shifted(voc().data_root, split='train', metainfo=dict(classes=CLASSES))
+    assert sets(read_labels(dataset)[0]) == [{0}] * 4
+
+
+def test_what_is_read_is_not_the_datasets_own(voc):
+    dataset = voc(serialize_data=False)
+    dataset.data_list[0]['gt_label'] = np.array([0, 2])
+    read_labels(dataset)[0][0][:] = 1
+    assert dataset.get_data_info(0)['gt_label'].tolist() == [0, 2]
 
 
 def test_single_labels_become_lists(voc_folder, tmp_path):

@@ -90,3 +90,68 @@ def test_right_data_passes(voc_folder, tmp_path):
     metrics = Runner.from_cfg(cfg).test()
     assert 0 <= metrics['multi-label/mAP'] <= 100
     assert 0 <= metrics['label-set/O-F1'] <= 100
+
+
+IGNORING = (
+    "\ntrain_dataloader['dataset'].update(type='cnnrnn_mm.VOCMultiLabel', difficult={policy!r})\n"
+)
+CARRIED = "\ntrain_pipeline[-1]['meta_keys'] = ('sample_idx', 'img_path', 'gt_label_difficult')\n"
+TOLD = "\nmodel['head']['ignore_difficult'] = True\n"
+LINEAR = (
+    "\nmodel['head'] = dict(type='MultiLabelLinearClsHead', num_classes=4, in_channels=32)\n"
+    "val_evaluator = [dict(type='AveragePrecision')]\n"
+)
+REPEATED = (
+    "\ntrain_dataloader['dataset'] = dict(type='RepeatDataset', times=2, "
+    "dataset=train_dataloader['dataset'])\n"
+)
+
+
+def ignoring_run(voc_folder, folder, extra, policy='ignore', difficult=1):
+    """A run whose first training image shows a difficult cat."""
+    root = voc_folder(folder / 'voc', {'train': TRAIN, 'val': VAL})
+    path = root / 'Annotations' / 'train_0001.xml'
+    text = path.read_text()
+    assert '<name>cat</name>' in text
+    path.write_text(text.replace('<difficult>0', f'<difficult>{difficult}', 1))
+    once = '\ntrain_cfg.update(max_epochs=1, val_interval=9)\n'
+    return build(root, folder, IGNORING.format(policy=policy) + once + extra)
+
+
+@pytest.mark.parametrize('wrapper', ['', REPEATED])
+def test_ignored_labels_that_do_not_reach_the_head(voc_folder, tmp_path, wrapper):
+    runner = ignoring_run(voc_folder, tmp_path, TOLD + wrapper)
+    message = (
+        r"VOCMultiLabel\(.*train.txt\) has difficult='ignore' \(as for image .*train_0001.jpg\), "
+        r"but .* write dict\(type='PackInputs', meta_keys=\('sample_idx', .*'gt_label_difficult'\)"
+    )
+    with pytest.raises(UsageError, match=message):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_ignored_labels_that_the_head_would_learn_as_false(voc_folder, tmp_path):
+    with pytest.raises(UsageError, match='CNNRNNHead does not .* set ignore_difficult=True in mod'):
+        ignoring_run(voc_folder, tmp_path, CARRIED).train()
+
+
+def test_a_head_that_can_not_ignore_labels(voc_folder, tmp_path):
+    with pytest.raises(
+        UsageError, match="MultiLabelLinearClsHead does not .* difficult='negative'"
+    ):
+        ignoring_run(voc_folder, tmp_path, CARRIED + LINEAR).train()
+
+
+def test_ignored_labels_that_are_carried_and_told(voc_folder, tmp_path):
+    runner = ignoring_run(voc_folder, tmp_path, CARRIED + TOLD)
+    runner.train()
+    dataset = runner.train_dataloader.dataset
+    assert dataset.get_data_info(1)['gt_label_difficult'] == [1]
+    assert dataset[1]['data_samples'].gt_label_difficult == [1]
+
+
+@pytest.mark.parametrize(
+    'options', [dict(policy='negative'), dict(policy='positive'), dict(difficult=0)]
+)
+def test_nothing_is_asked_where_no_label_is_ignored(voc_folder, tmp_path, options):
+    ignoring_run(voc_folder, tmp_path, '', **options).train()

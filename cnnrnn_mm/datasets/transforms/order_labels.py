@@ -74,7 +74,7 @@ class OrderLabels(BaseTransform):
         self.task = task
         self.num_classes = num_classes
         self.sequence: np.ndarray | None = None
-        self._ranks: np.ndarray | None = None
+        self._ranks: list[int] | None = None
 
     def fit(self, counts: Sequence[int], classes: Sequence[str] | None = None) -> None:
         """Find the order.
@@ -107,8 +107,9 @@ class OrderLabels(BaseTransform):
     def set_sequence(self, sequence: Sequence[int]) -> None:
         """Use this order: class ids (C,), first label first."""
         self.sequence = np.asarray(sequence, dtype=np.int64)
-        self._ranks = np.empty_like(self.sequence)
-        self._ranks[self.sequence] = np.arange(len(self.sequence))
+        ranks = np.empty_like(self.sequence)
+        ranks[self.sequence] = np.arange(len(self.sequence))
+        self._ranks = ranks.tolist()  # a list is faster to look up one by one
 
     def transform(self, results: dict) -> dict:
         """Reorder the labels of one image."""
@@ -126,19 +127,21 @@ class OrderLabels(BaseTransform):
         return results
 
     def _arrange(self, labels: Sequence[int], results: dict) -> np.ndarray:
-        labels = np.atleast_1d(np.asarray(labels, dtype=np.int64))
-        if self._ranks is None:
+        labels = np.array(labels, dtype=np.int64, ndmin=1)
+        ids, ranks = labels.tolist(), self._ranks
+        if ranks is None:
             if self.order != 'random':
                 raise UsageError(
                     f"label order '{self.order}' was never fitted: add "
                     "default_hooks=dict(label_order=dict(type='cnnrnn_mm.LabelOrderHook')) to the "
                     'config, or call OrderLabels.fit with the counts of the training split'
                 )
-        else:
-            check_labels([labels], [str(results.get('img_path', '?'))], len(self._ranks))
+        elif ids and (min(ids) < 0 or max(ids) >= len(ranks) or len(set(ids)) < len(ids)):
+            check_labels([labels], [str(results.get('img_path', '?'))], len(ranks))
         if self.order == 'random':
             return np.random.permutation(labels)
-        return labels[np.argsort(self._ranks[labels], kind='stable')]
+        # So few numbers are sorted faster without numpy.
+        return np.array(sorted(ids, key=ranks.__getitem__), dtype=np.int64)
 
     def _given_ids(self, num_classes: int, classes: Sequence[str] | None) -> np.ndarray:
         names = {name: label for label, name in enumerate(classes or ())}

@@ -1,13 +1,17 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Check what a run reads before its first step."""
 
+from collections.abc import Iterator
+
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 
-from ...datasets.annotations import check_labels, class_names, describe, read_labels
+from ...datasets.annotations import check_labels, class_names, describe, infos, read_labels
 from ...errors import UsageError
 from ...registry import HOOKS
+from .label_order_hook import find_transforms
 
 __all__ = ['CheckDataHook']
 
@@ -17,7 +21,9 @@ class CheckDataHook(Hook):
     """End a run with one line before it starts, if its data can't be right.
 
     For each split the run uses: it is not empty, its labels are classes and none comes twice, its
-    class list is the head's in number and the loaded checkpoint's in names and order.
+    class list is the head's in number and the loaded checkpoint's in names and order. Where the
+    training split says that the labels of difficult objects are to be ignored, they reach the head
+    and it ignores them.
     """
 
     def __init__(self) -> None:
@@ -31,6 +37,7 @@ class CheckDataHook(Hook):
     def before_train(self, runner) -> None:
         """Check the training and the validation split."""
         self._check(runner, runner.train_dataloader.dataset)
+        _check_ignored(runner.train_dataloader.dataset, runner.model)
         if runner.val_loop is not None:
             self._check(runner, runner.val_dataloader.dataset)
 
@@ -61,10 +68,53 @@ class CheckDataHook(Hook):
             raise UsageError(_difference(name, classes, stored))
 
 
+def _check_ignored(dataset, model) -> None:
+    """What ``difficult='ignore'`` of a dataset needs elsewhere in the config is there."""
+    for part in _parts(dataset):
+        if getattr(part, 'difficult', None) != 'ignore' or part.test_mode:
+            continue
+        first = next((info for info in infos(part) if info.get('gt_label_difficult')), None)
+        if first is None:
+            continue
+        problem = f"{describe(part)} has difficult='ignore' (as for image {first['img_path']}), but"
+        for pack in find_transforms(part, PackInputs):
+            if 'gt_label_difficult' not in pack.meta_keys:
+                keys = (*pack.meta_keys, 'gt_label_difficult')
+                raise UsageError(
+                    f'{problem} the training pipeline does not hand gt_label_difficult on: write '
+                    f"dict(type='PackInputs', meta_keys={keys})"
+                )
+        head = _head(model)
+        if not getattr(head, 'ignore_difficult', False):
+            remedy = (
+                'set ignore_difficult=True in model.head'
+                if hasattr(head, 'ignore_difficult')
+                else "set difficult='negative' or 'positive' in the dataset"
+            )
+            raise UsageError(
+                f'{problem} {type(head).__name__} does not leave these labels out of the loss: '
+                f'{remedy}'
+            )
+
+
+def _parts(dataset) -> Iterator:
+    """The datasets inside wrappers, or the dataset itself."""
+    inner = [getattr(dataset, 'dataset', None), *(getattr(dataset, 'datasets', None) or ())]
+    inner = [one for one in inner if one is not None]
+    for one in inner:
+        yield from _parts(one)
+    if not inner:
+        yield dataset
+
+
+def _head(model):
+    """The model's head, inside a wrapper for several processes or not."""
+    return getattr(model.module if is_model_wrapper(model) else model, 'head', None)
+
+
 def _head_classes(model) -> int | None:
     """``num_classes`` of a single classification head, None if it can't be told."""
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(model, 'head', None)
+    head = _head(model)
     if isinstance(head, (ClsHead, MultiLabelClsHead)):
         layer = getattr(head, 'fc', None)
         return getattr(layer, 'out_features', None)
