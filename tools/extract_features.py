@@ -1,24 +1,19 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""Run a config's backbone and neck once over a split and write the features to a file.
+"""Run a config's frozen backbone and neck once over its splits and keep the features.
 
-Heads can then be trained on the file, without the images: see configs/cnnrnn_cached_corel5k.py.
+Heads are then trained on them without the images: tools/train.py CONFIG --features FOLDER. Called
+again after an interruption, it goes on where it stopped. See docs/features.md.
 """
 
 import argparse
-import os
-from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-from cnnrnn_mm.apis import (
-    apply_run_arguments,
-    extract_features,
-    report_usage_errors,
-    save_features,
-)
-from cnnrnn_mm.errors import UsageError
+from cnnrnn_mm.apis import apply_run_arguments, extract_features, report_usage_errors
+
+SPLITS = ('train', 'val', 'test')
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,12 +25,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'checkpoint',
         nargs='?',
-        help='checkpoint file; without it, what init_cfg in the config says',
+        help='checkpoint file; without it, what load_from and init_cfg in the config say',
     )
-    parser.add_argument('--split', choices=['train', 'val', 'test'], required=True)
-    parser.add_argument('--out', required=True, help='file for the features, ending in .pt')
     parser.add_argument(
-        '--flip', action='store_true', help='also the features of the flipped images'
+        '--splits', nargs='+', choices=SPLITS, help='(all that the config has, each dataset once)'
+    )
+    parser.add_argument('--out', required=True, help='folder; each split gets a folder in it')
+    views = parser.add_mutually_exclusive_group()
+    views.add_argument(
+        '--flip', action='store_true', help='also the mirror images of the training images'
+    )
+    views.add_argument(
+        '--copies',
+        type=int,
+        default=0,
+        help='also this many copies of each training image through the training pipeline',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the copies (%(default)s)')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace a cache that was made otherwise'
     )
     parser.add_argument(
         '--cfg-options',
@@ -43,46 +51,45 @@ def parse_args() -> argparse.Namespace:
         action=DictAction,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
-    parser.add_argument(
-        '--no-pin-memory', action='store_true', help='switch pin_memory off in the dataloader'
-    )
-    parser.add_argument('--launcher', choices=['none'], default='none', help='one process only')
-    parser.set_defaults(work_dir=None, local_rank=0)
+    parser.set_defaults(work_dir=None, local_rank=0, launcher='none', no_pin_memory=True)
     return parser.parse_intermixed_args()  # the checkpoint may stand behind options
 
 
-def check_out(out: str) -> Path:
-    """The file to write, in a folder that is there."""
-    path = Path(out)
-    if path.suffix != '.pt':
-        raise UsageError(f'--out {out} does not end in .pt: name a file such as features/train.pt')
-    if path.is_dir():
-        raise UsageError(f'--out {out} is a folder: name a file')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f'cannot make the folder of --out {out}: {error.strerror}') from None
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f'cannot write to the folder of --out {out}: name another')
-    return path
+def splits_of(cfg: Config) -> list[str]:
+    """The splits of a config; a test split that is the validation split is left out."""
+    there = [name for name in SPLITS if cfg.get(f'{name}_dataloader') is not None]
+    both = 'test' in there and 'val' in there
+    if both and cfg.test_dataloader.dataset == cfg.val_dataloader.dataset:
+        there.remove('test')
+    return there
 
 
 def main() -> None:
-    """Extract and write."""
+    """Extract split by split."""
     args = parse_args()
     console = Console()
     with report_usage_errors():
-        out = check_out(args.out)
         cfg = apply_run_arguments(args.config, args, persistent_workers=False)
         # The host logs how each single weight was initialised.
         MMLogger.get_instance('extract_features', log_level='WARNING')
-        cached = extract_features(
-            cfg, args.split, args.checkpoint, flip=args.flip, show_progress=True
-        )
-        save_features(cached, out)
-    count, size = cached.features.shape
-    flipped = ' and of their mirror images' if args.flip else ''
-    console.print(f'{size} features of {count} images{flipped}: {out}', soft_wrap=True)
+        for split in args.splits or splits_of(cfg):
+            cached = extract_features(
+                cfg,
+                split,
+                args.out,
+                args.checkpoint,
+                flip=args.flip and split == 'train',
+                copies=args.copies if split == 'train' else 0,
+                seed=args.seed,
+                overwrite=args.overwrite,
+                show_progress=True,
+            )
+            images, views, *shape = cached.views.shape
+            size = ' x '.join(map(str, shape))
+            seen = '' if views == 1 else f' in {views} views'
+            console.print(
+                f'{size} features of {images} images{seen}: {cached.folder}', soft_wrap=True
+            )
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from cnnrnn_mm.apis import (
     join_processes,
     leave_processes,
     report_usage_errors,
+    use_cached_features,
 )
 from cnnrnn_mm.errors import UsageError
 
@@ -29,6 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', help='file for the results (.pkl for predictions, or .json)')
     parser.add_argument(
         '--out-item', choices=['metrics', 'pred'], help='what --out holds; default: pred'
+    )
+    parser.add_argument(
+        '--features', help='test on what tools/extract_features.py wrote to this folder'
     )
     parser.add_argument('--show-dir', help='folder for pictures with the predicted path')
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
@@ -59,6 +63,8 @@ def make_config(args: argparse.Namespace) -> Config:
             interval=args.interval,
         )
     if args.tta:
+        if args.features is not None:
+            raise UsageError('--tta needs the images: leave out --features')
         if 'tta_model' not in cfg or 'tta_pipeline' not in cfg:
             raise UsageError(
                 f'{args.config} has no tta_model and tta_pipeline: set both, since averaging '
@@ -68,7 +74,7 @@ def make_config(args: argparse.Namespace) -> Config:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     check_checkpoint(args.checkpoint)
     check_data_layout(cfg, ('test_dataloader',))
-    return cfg
+    return cfg if args.features is None else use_cached_features(cfg, args.features, ('test',))
 
 
 def main() -> None:

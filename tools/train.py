@@ -15,6 +15,7 @@ from cnnrnn_mm.apis import (
     join_processes,
     leave_processes,
     report_usage_errors,
+    use_cached_features,
 )
 
 
@@ -27,6 +28,9 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='continue from this checkpoint, or from the last one in the work dir',
+    )
+    parser.add_argument(
+        '--features', help='train on what tools/extract_features.py wrote to this folder'
     )
     parser.add_argument('--no-validate', action='store_true', help='do not validate')
     parser.add_argument(
@@ -60,7 +64,7 @@ def make_config(args: argparse.Namespace) -> Config:
     if start is not None:
         check_checkpoint(start)
     check_data_layout(cfg, ('train_dataloader', 'val_dataloader'))
-    return cfg
+    return cfg if args.features is None else use_cached_features(cfg, args.features)
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What the command-line tools call."""
 
+from .cached_config import use_cached_features
 from .checkpoints import check_checkpoint
 from .command_line import add_run_arguments, apply_run_arguments, report_usage_errors
 from .data_layout import check_data_layout
 from .distributed import join_processes, leave_processes
-from .features import CachedFeatures, extract_features, load_features, save_features
+from .features import CachedFeatures, extract_features, load_features
 
 __all__ = [
     'CachedFeatures',
@@ -18,5 +19,5 @@ __all__ = [
     'leave_processes',
     'load_features',
     'report_usage_errors',
-    'save_features',
+    'use_cached_features',
 ]

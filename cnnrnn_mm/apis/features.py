@@ -1,29 +1,32 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""Run backbone and neck once over a split and keep what the head would see."""
+"""Run backbone and neck once over a split and keep what the head would see.
 
-import copy
+Axis letters: N images of a batch, V views of an image, F image feature size.
+"""
+
 import datetime
+import shlex
 from importlib import metadata
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
-from mmpretrain.registry import MODELS
-from rich.progress import track
-from torch import Tensor, nn
+from rich.progress import Progress
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
 
-from ..datasets import CachedFeatures, load_features, save_features
-from ..datasets.annotations import class_names, read_labels
-from ..datasets.cached_features import check_finite
+from ..datasets import CachedFeatures, load_features
+from ..datasets.cached_features import AUGMENTED, MIRRORED, PLAIN, read_meta
+from ..datasets.feature_writer import FeatureWriter
 from ..errors import UsageError
+from ..models.constant_features import weights_digest
 from ..version import __version__
-from .checkpoints import check_checkpoint
-from .split_loader import build_split_loader
+from .feature_model import build_feature_model, check_training_mode, compute_features
+from .fingerprint import config_parts, digest, find_difference
+from .split_images import SplitImages
 
-__all__ = ['CachedFeatures', 'extract_features', 'load_features', 'save_features']
+__all__ = ['CachedFeatures', 'extract_features', 'load_features']
 
 PACKAGES = ('torch', 'mmpretrain', 'mmengine')
 
@@ -31,127 +34,144 @@ PACKAGES = ('torch', 'mmpretrain', 'mmengine')
 def extract_features(
     cfg: Config,
     split: str,
+    out: str | Path,
     checkpoint: str | None = None,
     flip: bool = False,
+    copies: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
     show_progress: bool = False,
 ) -> CachedFeatures:
-    """Compute the feature of each image of a split.
+    """Compute the features of each image of a split, or of those that are missing yet.
 
-    The model is in evaluation mode, the images come in the dataset's order and through the test
-    pipeline (the validation pipeline where the config has no test split), whichever split it is.
-    Sampler settings of the config are not used; batch size and workers are.
+    The model is in evaluation mode, and the images come in the dataset's order through the
+    pipeline of the split's own test (for the training split: the config's), whatever its sampler
+    and wrappers. Killed and called again, it goes on behind the last batch written, and the file
+    ends with the same bytes.
 
     Args:
         cfg: A run's config.
         split: ``'train'``, ``'val'`` or ``'test'``.
-        checkpoint: Weights of the model; None for those that the config's ``init_cfg`` entries
-            name, such as an ImageNet backbone.
-        flip: Also compute the features of the images flipped left to right behind the pipeline.
+        out: Folder of all splits; this one goes to ``out / split``.
+        checkpoint: Weights of the model; None for what ``load_from`` and the ``init_cfg`` entries
+            of the config name, such as an ImageNet backbone.
+        flip: Also the images flipped left to right behind the pipeline.
+        copies: Also this many copies of each image through the training pipeline, drawn at random.
+        seed: Of the copies.
+        overwrite: Replace a cache of another make, complete or not.
         show_progress: Show a bar.
 
     Returns:
-        What ``head.pre_logits`` gives for each image, beside its labels.
+        The cache; one that is complete and of this make already is returned as it is.
 
     Raises:
-        UsageError: If the config lacks the split or such a head, the checkpoint belongs to another
-            model, the head's input is no vector, or a feature is not finite.
+        UsageError: If the config lacks the split, backbone or neck are not frozen, the checkpoint
+            belongs to another model, or a feature can't be kept or is not finite; if there is a
+            cache of another make, or another process is writing it.
     """
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    loader = build_split_loader(cfg, split)
-    labels, paths = read_labels(loader.dataset)
-    model = _build_model(cfg, checkpoint)
-    shown, done = [], 0
-    parts: tuple[list[Tensor], list[Tensor]] = ([], [])
-    batches = track(loader, f'Features of {split}', total=len(loader), disable=not show_progress)
-    for batch in batches:
-        inputs = batch['inputs']
-        for part, mirrored in zip(parts, (False, True) if flip else (False,), strict=False):
-            feature, shape = _feature(model, _mirror(inputs) if mirrored else inputs)
-            check_finite(feature, paths[done:])
-            part.append(feature)
-        shown.append(shape)
-        done += len(feature)
-    if done != len(labels):
+    if copies < 0 or (flip and copies):
         raise UsageError(
-            f'the model gives {done} features for {len(labels)} images: let the test pipeline make '
-            'one view of each image'
+            f'{copies} copies with flip={flip}: take mirror images or a number of copies, which '
+            'are mirrored where the training pipeline does it'
         )
-    return CachedFeatures(
-        features=torch.cat(parts[0]),
-        labels=[one.tolist() for one in labels],
-        classes=class_names(loader.dataset),
-        img_paths=paths,
-        flipped=torch.cat(parts[1]) if flip else None,
-        meta=dict(
-            config=Path(cfg.filename).name if cfg.filename else None,
-            split=split,
-            checkpoint=None if checkpoint is None else checkpoint.rpartition('/')[2],
-            input_size=list(shown[0]) if len(set(shown)) == 1 else None,
-            versions=_versions(),
-            date=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
-        ),
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    folder = Path(out) / split
+    images = SplitImages(cfg, split, copies, seed)
+    parts = config_parts(cfg, split, copies, seed)
+    checkpoint = cfg.get('load_from') if checkpoint is None else checkpoint
+    model = build_feature_model(cfg, checkpoint)
+    parts['weights'] = {name: weights_digest(getattr(model, name)) for name in ('backbone', 'neck')}
+    parts['images'] = digest([(one['img_path'], one['file_size']) for one in images.annotations])
+    views = [PLAIN] + [MIRRORED] * flip + [AUGMENTED] * copies
+    if folder.is_dir() and not overwrite:
+        return _reuse(folder, parts, views)
+    loader_cfg = cfg[f'{split}_dataloader']
+    meta = dict(
+        split=split,
+        config=Path(cfg.filename).name if cfg.filename else None,
+        checkpoint=None if checkpoint is None else Path(checkpoint).name,
+        views=views,
+        fingerprint=dict(digest=digest(parts), **parts),
+        batch_size=loader_cfg.get('batch_size', 32),
+        command=extract_command(cfg, [split], out, checkpoint, flip, copies, seed),
+        versions=_versions(),
+        date=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
+    )
+    with FeatureWriter(folder, meta, images.annotations, images.classes, overwrite) as writer:
+        loader = DataLoader(
+            images,
+            meta['batch_size'],
+            sampler=range(writer.done, len(images)),
+            num_workers=loader_cfg.get('num_workers', 0),
+            collate_fn=_collate,
+        )
+        with Progress(disable=not show_progress) as bar:
+            task = bar.add_task(f'Features of {split}', total=len(images), completed=writer.done)
+            for number, batch in enumerate(loader):
+                if number == 0:
+                    check_training_mode(model, batch[0])
+                batch = [batch[0], _mirror(batch[0])] if flip else batch
+                features = torch.stack([compute_features(model, inputs) for inputs in batch], 1)
+                writer.write(features)
+                bar.update(task, completed=writer.done)
+        return writer.finish()
+
+
+def extract_command(
+    cfg: Config,
+    splits: list[str],
+    out: str | Path,
+    checkpoint: str | None = None,
+    flip: bool = False,
+    copies: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> str:
+    """The command line that makes a cache."""
+    words = ['python', 'tools/extract_features.py', cfg.filename or 'CONFIG']
+    words += [] if checkpoint is None else [checkpoint]
+    words += ['--splits', *splits, '--out', str(out)]
+    words += ['--flip'] * flip + ['--overwrite'] * overwrite
+    words += ['--copies', str(copies)] if copies else []
+    words += ['--seed', str(seed)] if copies and seed else []
+    return shlex.join(words)
+
+
+def _reuse(folder: Path, parts: dict, views: list[str]) -> CachedFeatures:
+    """The cache that is there, if it is of this make."""
+    meta = read_meta(folder)
+    made, ours = meta.get('fingerprint') or {}, {**parts, 'views': views}
+    found = find_difference({**made, 'views': meta['views']}, ours, ours)
+    if found is None:
+        return load_features(folder)
+    raise UsageError(
+        f'the cache in {folder} was made with {found[0]}, and now there is {found[1]}: replace it '
+        'with --overwrite, or name another folder'
     )
 
 
-def _build_model(cfg: Config, checkpoint: str | None) -> nn.Module:
-    """The config's model with its weights, in evaluation mode, on the device."""
-    model_cfg = copy.deepcopy(cfg.model)
-    if cfg.get('data_preprocessor') is not None:  # as the host's Runner does
-        model_cfg.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
-    if checkpoint is not None:
-        check_checkpoint(checkpoint)
-    model = MODELS.build(model_cfg)
-    if not hasattr(getattr(model, 'head', None), 'pre_logits'):
-        head = type(getattr(model, 'head', None)).__name__
-        raise UsageError(
-            f"the config's model ({type(model).__name__}, head {head}) has no head.pre_logits: "
-            'features can be extracted for an ImageClassifier with a head such as '
-            'cnnrnn_mm.CNNRNNHead'
-        )
-    if checkpoint is None:
-        model.init_weights()
-    else:
-        loaded = load_checkpoint(model, checkpoint, map_location='cpu')
-        _check_fit(model, loaded.get('state_dict', loaded), checkpoint)
-    return model.to(get_device()).eval()
-
-
-def _check_fit(model: nn.Module, weights: dict, checkpoint: str) -> None:
-    """Weights that a checkpoint lacks would stay random, and their features look like others."""
-    given = {name.removeprefix('module.'): value for name, value in weights.items()}
-    for name, value in model.state_dict().items():
-        if name.startswith('head.'):
-            continue
-        if name not in given or given[name].shape != value.shape:
+def _collate(items: list[list[Tensor]]) -> list[Tensor]:
+    """One batch (N, 3, H, W) for each view."""
+    batches = []
+    for view in zip(*items, strict=True):
+        sizes = {tuple(one.shape) for one in view}
+        if len(sizes) > 1:
+            first, second = sorted(sizes)[:2]
             raise UsageError(
-                f"checkpoint {checkpoint} has no weights for the model's {name} of shape "
-                f'{tuple(value.shape)}: it belongs to another model'
+                f'images of one batch have shapes {first} and {second}: padded, their features '
+                'would depend on each other; let the pipeline give all images one size'
             )
+        batches.append(default_collate(list(view)))
+    return batches
 
 
-def _mirror(inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-    """Images (..., 3, H, W), flipped left to right."""
-    if not isinstance(inputs, Tensor):
-        return [_mirror(one) for one in inputs]
-    if inputs.dim() < 3:
+def _mirror(inputs: Tensor) -> Tensor:
+    """Images (N, 3, H, W), flipped left to right."""
+    if inputs.dim() != 4:
         raise UsageError(
             f'inputs of shape {tuple(inputs.shape)} are no images: leave out the flipped copy'
         )
     return inputs.flip(-1)
-
-
-@torch.no_grad()
-def _feature(model: nn.Module, inputs: Tensor | list[Tensor]) -> tuple[Tensor, tuple[int, ...]]:
-    """Features (N, F) of a batch, on the CPU, and the size (H, W) that the backbone saw."""
-    images = model.data_preprocessor(dict(inputs=inputs), training=False)['inputs']
-    feature = model.extract_feat(images, stage='pre_logits')
-    if not isinstance(feature, Tensor) or feature.dim() != 2:
-        shape = tuple(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__
-        raise UsageError(
-            f'head.pre_logits gives features of shape {shape}, not (N, F): add a neck such as '
-            'GlobalAveragePooling to the model'
-        )
-    return feature.float().cpu(), tuple(images.shape[2:])
 
 
 def _versions() -> dict[str, str]:

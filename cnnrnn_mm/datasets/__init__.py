@@ -1,15 +1,24 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from .cached_features import CachedFeatures, load_features, save_features
+from .cached_features import CachedFeatures, load_features
+from .coco import CocoMultiLabel
+from .csv_multi_label import CsvMultiLabel
 from .feature_dataset import FeatureDataset
+from .feature_writer import FeatureWriter
+from .nus_wide import NUSWide
 from .readable_images import ReadableImages
 from .transforms import LoadImage, OrderLabels
+from .voc import VOCMultiLabel
 
 __all__ = [
     'CachedFeatures',
+    'CocoMultiLabel',
+    'CsvMultiLabel',
     'FeatureDataset',
+    'FeatureWriter',
     'LoadImage',
+    'NUSWide',
     'OrderLabels',
     'ReadableImages',
+    'VOCMultiLabel',
     'load_features',
-    'save_features',
 ]

@@ -1,14 +1,14 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""Image features with their label lists, in one file.
+"""Image features of a split in a folder, with the label lists beside them.
 
-Axis letters: n images, F image feature size, C labels.
+Axis letters: n images, V views of an image, F image feature size, C labels.
 """
 
-import os
-import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,132 +17,167 @@ from torch import Tensor
 from ..errors import UsageError
 from .annotations import check_labels
 
-__all__ = ['CachedFeatures', 'check_finite', 'load_features', 'save_features']
+__all__ = ['CachedFeatures', 'load_features']
 
-REQUIRED = ('features', 'labels', 'classes', 'img_paths', 'meta')
-REMEDY = 'write it with tools/extract_features.py'
+FORMAT = 1
+FEATURES, ANNOTATIONS, META = 'features.npy', 'annotations.json', 'meta.json'
+#: Behind the name of a folder that is not whole yet, and the file in it that says how far it is.
+UNFINISHED, PROGRESS = '.unfinished', 'progress.json'
+PLAIN, MIRRORED, AUGMENTED = 'plain', 'mirrored', 'augmented'
+MAKE = 'python tools/extract_features.py CONFIG --splits {split} --out {out}'
 
 
 @dataclass(frozen=True)
 class CachedFeatures:
-    """What the head sees of the images of a split, in the split's stored order.
+    """What backbone and neck gave for the images of a split, in the split's stored order.
 
     Attributes:
-        features: (n, F) float32, what ``head.pre_logits`` gave.
-        labels: n label lists, as the dataset gives them; a list may be empty.
+        folder: Where it was read.
+        views: (n, V, F) float32, or (n, V, F, h, w) for maps: mapped from the file, read-only. What
+            is indexed is read, the rest stays on disk.
+        annotations: n dicts with ``img_path``, ``gt_label`` and ``file_size`` (bytes, or None), and
+            what else the dataset knew.
         classes: C class names; None where the dataset has none.
-        img_paths: n paths, as the dataset gives them.
-        meta: What the features were made from, in plain types.
-        flipped: (n, F) float32, of the horizontally flipped images; None where they were not made.
-
-    Raises:
-        UsageError: If there is no image, sizes differ, a feature is not finite, or a label is no
-            class or comes twice in an image.
+        meta: What the features were made from, in plain types; ``views`` says what the V views
+            show: ``'plain'`` (the test pipeline) first, then ``'mirrored'`` or ``'augmented'``.
     """
 
-    features: Tensor
-    labels: list[list[int]]
+    folder: str
+    views: np.memmap
+    annotations: list[dict]
     classes: list[str] | None
-    img_paths: list[str]
-    meta: dict = field(default_factory=dict)
-    flipped: Tensor | None = None
+    meta: dict[str, Any]
 
-    def __post_init__(self) -> None:
-        for name in ('features', 'flipped'):
-            value = getattr(self, name)
-            if value is None and name == 'flipped':
-                continue
-            if not isinstance(value, Tensor) or value.dim() != 2 or value.dtype != torch.float32:
-                raise UsageError(f"'{name}' is {_describe(value)}, not float32 of shape (n, F)")
-        for name in ('labels', 'img_paths'):
-            value = getattr(self, name)
-            if not isinstance(value, list) or len(value) != len(self.features):
-                size = f'{len(value)} entries' if isinstance(value, list) else _describe(value)
-                raise UsageError(f"'{name}' has {size} for {len(self.features)} features")
-        if self.flipped is not None and self.flipped.shape != self.features.shape:
-            raise UsageError(
-                f"'flipped' has shape {tuple(self.flipped.shape)}, 'features' "
-                f'{tuple(self.features.shape)}: they must be equal'
-            )
-        if len(self.features) == 0:
-            raise UsageError('there is no image: an empty split can not be used')
-        self._check_labels()
-        for value in (self.features, self.flipped):
-            if value is not None:
-                check_finite(value, self.img_paths)
+    @cached_property
+    def features(self) -> Tensor:
+        """The plain view of all images (n, F), in memory."""
+        return self._view(0)
 
-    def _check_labels(self) -> None:
-        lists = [np.asarray(one) for one in self.labels]
-        for one, path in zip(lists, self.img_paths, strict=True):
-            if one.ndim != 1 or (one.size and one.dtype.kind not in 'iu'):
-                raise UsageError(f'labels of image {path} are no list of class ids')
-        if self.classes is None:
-            num_classes = 1 + max((int(one.max()) for one in lists if one.size), default=0)
-        else:
-            num_classes = len(self.classes)
-        check_labels([one.astype(np.int64) for one in lists], self.img_paths, max(num_classes, 1))
+    @cached_property
+    def flipped(self) -> Tensor | None:
+        """The mirror images (n, F), in memory; None where they were not made."""
+        kinds = self.meta['views']
+        return self._view(kinds.index(MIRRORED)) if MIRRORED in kinds else None
+
+    @property
+    def labels(self) -> list[list[int]]:
+        """N label lists, as the dataset gave them; a list may be empty."""
+        return [one['gt_label'] for one in self.annotations]
+
+    @property
+    def img_paths(self) -> list[str]:
+        """N paths, as the dataset gave them."""
+        return [one['img_path'] for one in self.annotations]
+
+    def _view(self, number: int) -> Tensor:
+        return torch.from_numpy(np.array(self.views[:, number]))
+
+    def __deepcopy__(self, memo: dict) -> 'CachedFeatures':
+        return self  # nothing in it changes, and a copy of the map would read the whole file
+
+    def __reduce__(self) -> tuple:
+        return load_features, (self.folder,)
 
 
-def check_finite(features: Tensor, paths: Sequence[str]) -> None:
-    """Raise ``UsageError`` that names the first image whose feature (n, F) has NaN or infinity."""
-    bad = ~features.isfinite().all(1)
-    if bad.any():
-        raise UsageError(
-            f'the feature of image {paths[int(bad.nonzero()[0])]} holds NaN or infinite values '
-            f'({int(bad.sum())} of {len(features)} images looked at): check the weights and the '
-            'data_preprocessor'
-        )
-
-
-def load_features(path: str | Path) -> CachedFeatures:
-    """Read and check a file of :func:`save_features`; no code in it is run.
+def load_features(folder: str | Path) -> CachedFeatures:
+    """Open a folder that ``tools/extract_features.py`` wrote; the features themselves stay on disk.
 
     Raises:
-        UsageError: If the file is missing, no such file, or its content contradicts itself.
+        UsageError: If it is missing, not whole yet, no such folder, or contradicts itself.
     """
-    if not Path(path).is_file():
-        raise UsageError(f'file of features {path} does not exist: {REMEDY}')
+    folder = Path(folder)
+    meta = read_meta(folder)
+    content = _read_json(folder / ANNOTATIONS)
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError):
-        raise UsageError(f'{path} is truncated or no file of features: {REMEDY}') from None
-    if not isinstance(content, dict):
-        raise UsageError(f'{path} holds {_describe(content)}, not a dict: {REMEDY}')
-    missing = [name for name in REQUIRED if name not in content]
-    if missing:
-        raise UsageError(f'{path} has no {", ".join(map(repr, missing))}: {REMEDY}')
-    try:
-        return CachedFeatures(
-            **{name: content[name] for name in REQUIRED}, flipped=content.get('flipped')
+        classes, annotations = content['metainfo'].get('classes'), content['data_list']
+        views = np.load(folder / FEATURES, mmap_mode='r', allow_pickle=False)
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, EOFError) as error:
+        why = f'{type(error).__name__}: {error}'.splitlines()[0]
+        raise UsageError(f'{folder} is damaged ({why}): {_make(folder)}') from None
+    size = len(annotations)
+    if views.dtype != np.float32 or views.shape[:2] != (size, len(meta['views'])):
+        raise UsageError(
+            f'{folder / FEATURES} holds {views.dtype} of shape {views.shape}, not float32 for '
+            f'{size} images in {len(meta["views"])} views: {_make(folder)}'
         )
-    except UsageError as error:
-        raise UsageError(f'{path}: {error}') from None
+    _check_annotations(folder, annotations, classes)
+    for one in annotations:
+        if 'gt_area' in one:  # JSON has no numbers for keys
+            one['gt_area'] = {int(label): share for label, share in one['gt_area'].items()}
+    return CachedFeatures(str(folder), views, annotations, classes, meta)
 
 
-def save_features(cached: CachedFeatures, path: str | Path) -> None:
-    """Write a file that ``torch.load(path, weights_only=True)`` reads as a dict.
+def read_meta(folder: str | Path) -> dict[str, Any]:
+    """The facts of a cache that is whole.
 
-    The keys are the attributes of :class:`CachedFeatures`; without flipped features there is no
-    key for them. The folder is made where it is missing. The file appears when it is whole: what
-    was there before stays until then, and a write that fails leaves nothing behind.
+    Raises:
+        UsageError: As :func:`load_features`; of a cache that is not whole it says how far it is,
+            and by which command it is completed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = {one.name: getattr(cached, one.name) for one in fields(cached)}
-    content['features'] = cached.features.clone()  # of a slice, torch would write the whole
-    if cached.flipped is None:
-        del content['flipped']
-    else:
-        content['flipped'] = cached.flipped.clone()
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.unfinished')
+    folder = Path(folder)
+    if folder.is_file():
+        raise UsageError(f'{folder} is a file, but features are a folder: {_make(folder)}')
+    if not folder.is_dir():
+        half = unfinished_folder(folder)
+        if (half / META).is_file():
+            meta = _read_json(half / META)
+            raise UsageError(
+                f'the features in {folder} are not complete: {read_progress(half)} of '
+                f'{meta.get("images")} images; complete them with: {meta.get("command")}'
+            )
+        raise UsageError(f'no features in {folder}: {_make(folder)}')
+    meta = _read_json(folder / META)
+    if not isinstance(meta, dict) or meta.get('format') != FORMAT or not meta.get('views'):
+        raise UsageError(
+            f'{folder / META} is not of format {FORMAT}, which this version reads: {_make(folder)}'
+        )
+    return meta
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Where a cache is written before it is whole."""
+    return folder.with_name(folder.name + UNFINISHED)
+
+
+def read_progress(half: Path) -> int:
+    """How many images of an unfinished cache are done."""
+    path = half / PROGRESS
+    return _read_json(path)['done'] if path.is_file() else 0
+
+
+def _read_json(path: Path) -> Any:
     try:
-        torch.save(content, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        why = getattr(error, 'strerror', None) or f'no JSON: {error}'
+        raise UsageError(f'cannot read {path} ({why}): {_make(path.parent)}') from None
 
 
-def _describe(value: object) -> str:
-    if isinstance(value, Tensor):
-        return f'{str(value.dtype).removeprefix("torch.")} of shape {tuple(value.shape)}'
-    return f'a {type(value).__name__}'
+def _make(folder: Path) -> str:
+    return 'make it with ' + MAKE.format(split=folder.name, out=folder.parent)
+
+
+def _check_annotations(folder: Path, annotations: list[dict], classes: list[str] | None) -> None:
+    if not annotations:
+        raise UsageError(f'{folder} has no image: an empty split can not be used')
+    paths, labels = [], []
+    for number, one in enumerate(annotations):
+        try:
+            paths.append(str(one['img_path']))
+            labels.append(np.asarray(one['gt_label']))
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(
+                f'{folder / ANNOTATIONS}: image number {number} has no img_path with gt_label: '
+                f'{_make(folder)}'
+            ) from None
+        if labels[-1].ndim != 1 or (labels[-1].size and labels[-1].dtype.kind not in 'iu'):
+            raise UsageError(
+                f'{folder / ANNOTATIONS}: labels of image {paths[-1]} are no list of class ids: '
+                f'{_make(folder)}'
+            )
+    most = max((int(one.max()) for one in labels if one.size), default=0)
+    num_classes = most + 1 if classes is None else len(classes)
+    try:
+        check_labels([one.astype(np.int64) for one in labels], paths, max(num_classes, 1))
+    except UsageError as error:
+        raise UsageError(f'{folder}: {error}') from None

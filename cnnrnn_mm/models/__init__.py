@@ -1,9 +1,9 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from .backbones import PrecomputedFeatures
+from .classifiers import FeatureClassifier
 from .decoders import LabelDecoder
 from .frozen import Frozen
-from .heads import CNNRNNHead
-from .losses import SequenceLoss
+from .heads import CNNRNNHead, LinearLabelHead
+from .losses import MultiLabelSoftmaxLoss, SequenceLoss, WARPLoss
 from .necks import GlobalMaxPooling, VGGFullyConnected
 from .postprocessors import BeamSearchPostprocessor, BestFirstPostprocessor
 from .vocabulary import Vocabulary
@@ -12,11 +12,14 @@ __all__ = [
     'BeamSearchPostprocessor',
     'BestFirstPostprocessor',
     'CNNRNNHead',
+    'FeatureClassifier',
     'Frozen',
     'GlobalMaxPooling',
     'LabelDecoder',
-    'PrecomputedFeatures',
+    'LinearLabelHead',
+    'MultiLabelSoftmaxLoss',
     'SequenceLoss',
     'VGGFullyConnected',
     'Vocabulary',
+    'WARPLoss',
 ]

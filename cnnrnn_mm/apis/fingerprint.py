@@ -1,0 +1,150 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""What cached features depend on, by named parts, and how two makes differ."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from mmengine.config import Config
+
+from ..errors import UsageError
+from .dataset_configs import pipeline_of, split_pipeline, type_name
+
+__all__ = ['config_parts', 'digest', 'find_difference', 'preprocessor_of']
+
+#: Written by init_cfg or the command line, and seen in the weights themselves.
+NOT_IN_VALUES = ('init_cfg', '_scope_')
+#: Arguments of ClsDataPreprocessor that change no pixel.
+NOT_IN_PIXELS = ('num_classes', 'to_onehot', 'batch_augments')
+NOTHING = 'nothing'
+
+
+def config_parts(cfg: Config, split: str, copies: int = 0, seed: int = 0) -> dict[str, Any]:
+    """The parts that the config decides, in plain types.
+
+    Args:
+        cfg: A run's config.
+        split: ``'train'``, ``'val'`` or ``'test'``.
+        copies: Augmented copies of each image, through the training pipeline.
+        seed: Of their random draws.
+
+    Returns:
+        ``backbone``, ``neck``, ``data_preprocessor``, ``pipeline`` (of the plain view) and
+        ``augmentation`` (None without copies). Paths of weights and arguments that change no pixel
+        are left out.
+
+    Raises:
+        UsageError: If the config lacks a pipeline, or has a model whose features can't be kept.
+    """
+    if type_name(cfg.model) not in ('ImageClassifier', 'FeatureClassifier'):
+        raise UsageError(
+            f'the model is a {type_name(cfg.model)}: features can be kept for an ImageClassifier'
+        )
+    preprocessor = {'type': 'ClsDataPreprocessor', **preprocessor_of(cfg)}
+    kept = {key: value for key, value in preprocessor.items() if key not in NOT_IN_PIXELS}
+    augmentation = None
+    if copies:
+        transforms = split_pipeline(pipeline_of(cfg.train_dataloader.dataset), 'training')[0]
+        augmentation = {'copies': copies, 'seed': seed, 'pipeline': _plain(transforms)}
+    return {
+        'backbone': _plain(cfg.model.backbone),
+        'neck': _plain(cfg.model.get('neck')),
+        'data_preprocessor': _plain(kept),
+        'pipeline': _plain(split_pipeline(plain_pipeline(cfg, split), f'the {split} split')[0]),
+        'augmentation': augmentation,
+    }
+
+
+def preprocessor_of(cfg: Config) -> dict:
+    """The config of the data preprocessor, as the host's Runner finds it."""
+    return cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+
+
+def plain_pipeline(cfg: Config, split: str) -> list[dict]:
+    """The pipeline that makes no random change: the split's own; in training that of the test.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    names = ('test', 'val') if split == 'train' else (split,)
+    for name in names:
+        loader = cfg.get(f'{name}_dataloader')
+        if loader is not None:
+            return pipeline_of(loader.dataset)
+    raise UsageError(
+        'the config has neither test_dataloader nor val_dataloader: add one, for its pipeline, '
+        'which changes no image at random'
+    )
+
+
+def digest(parts: Any) -> str:
+    """16 hexadecimal digits of SHA-256 over plain types."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find_difference(cached: dict, ours: dict, names: Iterable[str]) -> tuple[str, str] | None:
+    """How the first of the named parts differs: what the cache has, what the config has."""
+    for name in names:
+        pair = cached.get(name), ours.get(name)
+        if pair[0] != pair[1]:
+            return _differ(name, *pair)
+    return None
+
+
+def _differ(name: str, cached: Any, ours: Any) -> tuple[str, str]:
+    """The innermost place where two values of plain types differ, in words."""
+    if isinstance(cached, dict) and isinstance(ours, dict):
+        for key in sorted({*cached, *ours}):
+            pair = cached.get(key), ours.get(key)
+            if pair[0] == pair[1]:
+                continue
+            if key == 'pipeline' or all(isinstance(one, dict) for one in pair):
+                return _differ(f'{name}.{key}', *pair)
+            if cached.get('type') == ours.get('type'):
+                return tuple(f'{name}.{key}={_show(one)}' for one in pair)
+            break
+        return f'{name} {_show(cached)}', f'{name} {_show(ours)}'
+    if all(isinstance(one, list) and isinstance((one or [{}])[0], dict) for one in (cached, ours)):
+        return _differ_in_pipeline(cached, ours)
+    return f'{name} {_show(cached)}', f'{name} {_show(ours)}'
+
+
+def _differ_in_pipeline(cached: list[dict], ours: list[dict]) -> tuple[str, str]:
+    longest = max(len(cached), len(ours))
+    for place in range(longest):
+        pair = [values[place] if place < len(values) else None for values in (cached, ours)]
+        if pair[0] == pair[1]:
+            continue
+        if None in pair or pair[0]['type'] != pair[1]['type']:
+            return tuple(_show(one) for one in pair)
+        keys = sorted(key for key in {*pair[0], *pair[1]} if pair[0].get(key) != pair[1].get(key))
+        kind = pair[0]['type']
+        return tuple(_show({'type': kind, **{key: one.get(key) for key in keys}}) for one in pair)
+    raise AssertionError('the pipelines are equal')
+
+
+def _show(value: Any) -> str:
+    """A value as a config would have it, on one line."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, dict) and 'type' in value:
+        shown = (f'{key}={_show(one)}' for key, one in value.items() if key != 'type')
+        return f'{value["type"]}({", ".join(shown)})'
+    if isinstance(value, list):
+        return f'[{", ".join(map(_show, value))}]'
+    return repr(value)
+
+
+def _plain(value: Any) -> Any:
+    """A copy in types that JSON has; types without their scope."""
+    if isinstance(value, dict):
+        found = {str(key): _plain(one) for key, one in value.items() if key not in NOT_IN_VALUES}
+        if 'type' in value:
+            found['type'] = type_name(value)
+        return found
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return getattr(value, '__name__', None) or repr(value)
