@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from feature_cache import write_cache
 from rich.console import Console
 
 from cnnrnn_mm.errors import UsageError
@@ -106,8 +107,8 @@ SMALL = ['--labels=6', '--beams=2', '--embed-dims=8', '--hidden-dims=8', '--repe
 
 
 @pytest.fixture
-def small_files(tmp_path):
-    """Two files of features, 7 labels: 0 in every image, 2 in each second, 1 in each third, ..."""
+def small_caches(tmp_path):
+    """Two caches of features, 7 labels: 0 in every image, 2 in each second, 1 in each third, ..."""
     every = {0: 1, 2: 2, 1: 3, 3: 4, 4: 5, 5: 6, 6: 7}
     paths = []
     for split, images in (('train', 40), ('val', 12)):
@@ -115,18 +116,18 @@ def small_files(tmp_path):
             [label for label, period in every.items() if number % period == 0]
             for number in range(images)
         ]
-        paths.append(tmp_path / f'{split}.pt')
-        torch.save({'features': torch.randn(images, 8), 'labels': labels}, paths[-1])
+        views = torch.randn(images, 1, 8)
+        paths.append(write_cache(tmp_path / split, views, labels, None).folder)
     return paths
 
 
-def test_tool_writes_results_and_pictures(small_files, tmp_path):
+def test_tool_writes_results_and_pictures(small_caches, tmp_path):
     out = tmp_path / 'out'
     content, text = run_tool(
         [
             *SMALL,
             *('--batches', '3', '--no-backbones', '--epochs', '1', '--out', str(out)),
-            *('--features', *map(str, small_files)),
+            *('--features', *map(str, small_caches)),
             *('--methods', 'loop_images', 'textbook', 'generic', 'cold', 'warm', 'best_first'),
         ]
     )
@@ -145,12 +146,12 @@ def test_tool_writes_results_and_pictures(small_files, tmp_path):
     assert 'ours, warm trie' in text
 
 
-def test_tool_times_a_split_and_counts_what_beams_miss(small_files, tmp_path):
+def test_tool_times_a_split_and_counts_what_beams_miss(small_caches, tmp_path):
     content, _ = run_tool(
         [
             *SMALL,
             *('--split', '12', '--exactness', '--weights', 'trained', '--epochs', '1'),
-            *('--features', *map(str, small_files), '--out', str(tmp_path / 'out')),
+            *('--features', *map(str, small_caches), '--out', str(tmp_path / 'out')),
             *('--methods', 'textbook', 'generic', 'cold', 'best_first'),
         ]
     )
@@ -167,13 +168,13 @@ def test_tool_times_a_split_and_counts_what_beams_miss(small_files, tmp_path):
     assert all(row['lost'] >= 0 for row in content['exactness'])
 
 
-def test_tool_names_what_is_missing(small_files, tmp_path, monkeypatch):
+def test_tool_names_what_is_missing(small_caches, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)  # as if it were not installed
     content, text = run_tool(
         [
             *SMALL,
             *('--labels', '6', '50', '--batches', '3', '--no-backbones', '--weights', 'random'),
-            *('--features', *map(str, small_files), '--out', str(tmp_path / 'out')),
+            *('--features', *map(str, small_caches), '--out', str(tmp_path / 'out')),
             *('--methods', 'hugging_face', 'warm'),
         ]
     )
@@ -182,15 +183,15 @@ def test_tool_names_what_is_missing(small_files, tmp_path, monkeypatch):
     assert '50 labels: not run' in text
 
 
-def test_files_are_cut_to_the_most_frequent_labels(small_files):
+def test_files_are_cut_to_the_most_frequent_labels(small_caches):
     from label_data import read_data
 
-    data = read_data(*map(str, small_files), num_labels=2)
+    data = read_data(*map(str, small_caches), num_labels=2)
     assert data.num_labels == 2
     # Labels 0 and 2, which become 0 and 1.
     assert data.labels == [[0, 1] if number % 2 == 0 else [0] for number in range(40)]
     with pytest.raises(UsageError, match='7 different labels'):
-        read_data(*map(str, small_files), num_labels=8)
+        read_data(*map(str, small_caches), num_labels=8)
 
 
 def test_generated_labels_have_a_long_tail():

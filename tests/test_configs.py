@@ -70,3 +70,25 @@ def test_paper_faithful_config_is_the_papers():
         model = MODELS.build(cfg.model)
     trained = {name for name, value in model.named_parameters() if value.requires_grad}
     assert trained and all(name.startswith('head.') for name in trained)
+
+
+@pytest.mark.parametrize(
+    ('name', 'least', 'most'), [('coco', 0, 3), ('nuswide81', 3, 3), ('nuswide1000', 10, 10)]
+)
+def test_papers_protocol_for_k_labels(name, least, most):
+    """At most k labels on COCO, exactly k on NUS-WIDE, and k in the metric."""
+    cfg = Config.fromfile(ROOT / 'configs' / f'cnnrnn_vgg16_{name}.py')
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(0)
+    head = MODELS.build(cfg.model.head).eval()
+    assert head.num_classes == cfg.data_preprocessor.num_classes
+    with torch.no_grad():
+        # Scores that favour END at once, then scores that never do: the length is held.
+        sizes = set()
+        for factor in (20.0, -20.0):
+            head.decoder.embedding.weight[head.vocabulary.end] = factor
+            head.decoder.image_projection.bias.fill_(1.0)
+            sizes |= {len(one.pred_label) for one in head.predict((torch.rand(3, 4096),))}
+    assert sizes == {least, most}
+    assert [metric.get('topk') for metric in cfg.test_evaluator[:2]] == [None, most]
+    assert cfg.val_dataloader is None

@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from feature_cache import write_cache
 from rich.console import Console
 
-from cnnrnn_mm.datasets import CachedFeatures, save_features
-
 FOLDER = Path(__file__).resolve().parents[1] / 'tools' / 'benchmarks'
-CONTENT = CachedFeatures(
-    features=torch.arange(20.0).view(5, 4),
-    labels=[[2, 0], [], [1], [0, 1, 2], [2, 0, 1]],  # 0: 3 times, 1: 3, 2: 3
-    classes=['bird', 'cat', 'dog', 'never'],
-    img_paths=[f'{row}.jpg' for row in range(5)],
-)
+FEATURES = torch.arange(20.0).view(5, 4)
+LABELS = [[2, 0], [], [1], [0, 1, 2], [2, 0, 1]]  # 0: 3 times, 1: 3, 2: 3
 
 
 @pytest.fixture(autouse=True)
@@ -29,26 +24,26 @@ def _import_from_the_tool(monkeypatch):
 
 @pytest.fixture
 def path(tmp_path):
-    save_features(CONTENT, tmp_path / 'a.pt')
-    return str(tmp_path / 'a.pt')
+    classes = ['bird', 'cat', 'dog', 'never']
+    return write_cache(tmp_path / 'f' / 'train', FEATURES.unsqueeze(1), LABELS, classes).folder
 
 
 def labels_of(data):
     return [sample.gt_label.tolist() for sample in data.samples]
 
 
-def test_file_is_read_and_ordered(path):
-    from teacher_forcing import load_data
+def test_cache_is_read_and_ordered(path):
+    from training_data import load_data
 
     data = load_data(path, 99, 'rare_first', seed=0)
-    assert data.num_labels == 4 and data.source == 'a.pt'
-    assert torch.equal(data.features, CONTENT.features)
+    assert data.num_labels == 4 and data.source == 'f/train'
+    assert torch.equal(data.features, FEATURES)
     assert labels_of(data) == [[0, 2], [], [1], [0, 1, 2], [0, 1, 2]]  # ties by class id
     assert labels_of(load_data(path, 99, 'frequent_first', 0, most=2)) == [[0, 2], []]
 
 
 def test_generated_data_has_a_long_tail():
-    from teacher_forcing import load_data
+    from training_data import load_data
 
     data = load_data(None, 50, 'frequent_first', seed=1, most=1000)
     lists = labels_of(data)
@@ -60,7 +55,8 @@ def test_generated_data_has_a_long_tail():
 
 
 def test_tokens_of_an_epoch(path):
-    from teacher_forcing import count_tokens, load_data
+    from teacher_forcing import count_tokens
+    from training_data import load_data
 
     data = load_data(path, 0, 'frequent_first', 0)
     # START alone 1; [0 2]; [1]; [0 1 2] twice: prefixes (), 0, 02, 1, 01, 012.
@@ -70,7 +66,8 @@ def test_tokens_of_an_epoch(path):
 
 @pytest.mark.parametrize('recurrent', ['lstm', 'gru', 'relu_lstm'])
 def test_difference_of_the_two_ways(path, recurrent):
-    from teacher_forcing import largest_differences, load_data, make_heads
+    from teacher_forcing import largest_differences, make_heads
+    from training_data import load_data
 
     data = load_data(None, 20, 'frequent_first', 0, most=60)
     heads = make_heads(data, 16, 24, recurrent, 0.0, seed=0)
@@ -85,7 +82,8 @@ def test_difference_of_the_two_ways(path, recurrent):
 
 
 def test_an_epoch_trains(path):
-    from teacher_forcing import batches, load_data, make_heads, run_epoch
+    from teacher_forcing import batches, make_heads, run_epoch
+    from training_data import load_data
 
     data = load_data(path, 0, 'frequent_first', 0)
     assert [len(samples) for _, samples in batches(data, 2, seed=0)] == [2, 2, 1]
@@ -105,7 +103,8 @@ def test_an_epoch_trains(path):
 @pytest.mark.parametrize('way', ['plain', 'shared'])
 def test_time_inside_the_recurrent_layer(path, monkeypatch, way):
     """A layer that sleeps in forward and backward is charged for both, and nothing else is."""
-    from teacher_forcing import load_data, make_heads, split_times
+    from teacher_forcing import make_heads, split_times
+    from training_data import load_data
 
     class Sleep(torch.autograd.Function):
         @staticmethod
@@ -143,7 +142,7 @@ def test_the_tool_writes_its_results(path, tmp_path):
     written = json.loads((tmp_path / 'out' / 'training.json').read_text())
     assert written['rows'] == rows
     assert {'date', 'command', 'versions', 'machine'} <= written['run'].keys()
-    assert written['data'] == dict(source='a.pt', images=5, labels=4)
+    assert written['data'] == dict(source='f/train', images=5, labels=4)
     assert [(row['recurrent'], row['batch_size']) for row in rows] == [
         (layer, size) for layer in ('gru', 'lstm') for size in (2, 5)
     ]
@@ -165,7 +164,7 @@ def test_ways_that_differ_end_with_status_1(path, tmp_path, monkeypatch):
     assert training.main() == 0
     monkeypatch.setattr(training, 'TOLERANCE', 0.0)
     assert training.main() == 1
-    monkeypatch.setattr(sys, 'argv', ['training.py', '--features', str(tmp_path / 'none.pt')])
+    monkeypatch.setattr(sys, 'argv', ['training.py', '--features', str(tmp_path / 'none')])
     with pytest.raises(SystemExit, match='2'):
         training.main()
 

@@ -2,11 +2,14 @@
 """Heads for the grid: made once for each number of labels, trained ones kept beside the results."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from trained_head import ReadyHead, random_head, train_head
+
+from cnnrnn_mm.datasets import load_features
 
 __all__ = ['HeadStore']
 
@@ -18,7 +21,7 @@ class HeadStore:
 
     Args:
         out: Folder of the results.
-        features: Two files of features, or None for generated data.
+        features: Two caches of features, or None for generated data.
         embed_dims: D of the heads.
         hidden_dims: H of the heads.
         recurrent: Name of the recurrent layer.
@@ -75,8 +78,8 @@ class HeadStore:
         embed_dims, hidden_dims, recurrent, features, seed = self.options
         data = 'generated'
         if features is not None:
-            stats = [(Path(one).name, Path(one).stat().st_size) for one in features]
-            data = hashlib.sha256(repr(stats).encode()).hexdigest()[:8]
+            makes = [load_features(one).meta for one in features]
+            data = hashlib.sha256(json.dumps(makes, sort_keys=True).encode()).hexdigest()[:8]
         return (
             f'labels{num_labels}_embed{embed_dims}_hidden{hidden_dims}_{recurrent}_{data}'
             f'_seed{seed}_epochs{self.epochs}'

@@ -1,5 +1,5 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""Image features with label lists for the search benchmark: read from files, or generated.
+"""Image features with label lists for the search benchmark: read from caches, or generated.
 
 Axis letters: n images, F image feature size, C labels.
 """
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnrnn_mm.datasets import load_features
 from cnnrnn_mm.errors import UsageError
 
-__all__ = ['LabelData', 'generate_data', 'read_data']
+__all__ = ['LabelData', 'generate_data', 'read_data', 'source_of']
 
 NUM_TRAIN = 4000
 NUM_HELD_OUT = 500
@@ -44,16 +45,17 @@ class LabelData:
 
 
 def read_data(train: str, held_out: str, num_labels: int) -> LabelData:
-    """Read two files of features and keep the ``num_labels`` most frequent training labels.
+    """Read two caches of features and keep the ``num_labels`` most frequent training labels.
 
-    A file is what ``torch.save`` made of ``{'features': (n, F) float, 'labels': n label lists}``;
-    other keys are not read. Images that lose all their labels stay, as empty sets.
+    They are folders of ``tools/extract_features.py``, one of a training split. Images that lose all
+    their labels stay, as empty sets.
 
     Raises:
-        UsageError: If a file is missing or unlike this, or has fewer than ``num_labels`` labels.
+        UsageError: If a folder is missing or no such cache, or has fewer than ``num_labels``
+            labels.
     """
-    splits = [_read(path) for path in (train, held_out)]
-    counts = Counter(label for one in splits[0]['labels'] for label in one)
+    splits = [load_features(path) for path in (train, held_out)]
+    counts = Counter(label for one in splits[0].labels for label in one)
     if len(counts) < num_labels:
         raise UsageError(
             f'{train} has {len(counts)} different labels: leave out --labels {num_labels}'
@@ -61,30 +63,22 @@ def read_data(train: str, held_out: str, num_labels: int) -> LabelData:
     frequent = sorted(counts, key=lambda label: (-counts[label], label))[:num_labels]
     rank = {label: position for position, label in enumerate(frequent)}
     lists = [
-        [sorted(rank[label] for label in set(one) if label in rank) for one in split['labels']]
+        [sorted(rank[label] for label in set(one) if label in rank) for one in split.labels]
         for split in splits
     ]
     return LabelData(
-        splits[0]['features'].float(),
+        splits[0].features,
         lists[0],
-        splits[1]['features'].float(),
+        splits[1].features,
         lists[1],
         num_labels,
-        f'{Path(train).name}, {Path(held_out).name}',
+        f'{source_of(train)}, {source_of(held_out)}',
     )
 
 
-def _read(path: str) -> dict:
-    if not Path(path).is_file():
-        raise UsageError(f'no file {path}: give --features two files of features, TRAIN HELD_OUT')
-    content = torch.load(path, map_location='cpu', weights_only=True)
-    if not isinstance(content, dict) or not {'features', 'labels'} <= content.keys():
-        raise UsageError(f"{path} is no dict with 'features' and 'labels'")
-    if len(content['features']) != len(content['labels']):
-        raise UsageError(
-            f'{path} has {len(content["features"])} features for {len(content["labels"])} lists'
-        )
-    return content
+def source_of(folder: str) -> str:
+    """What to call a cache in results: its two last folders."""
+    return '/'.join(Path(folder).parts[-2:])
 
 
 def generate_data(

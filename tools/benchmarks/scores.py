@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('config', help='config of the head')
     parser.add_argument('checkpoint', help='its checkpoint')
-    parser.add_argument('features', help='features of a validation split, a .pt file')
+    parser.add_argument('features', help='folder of cached features of a validation split')
     parser.add_argument('--out', default='work_dirs/benchmarks/scores', help='folder for the JSON')
     return parser.parse_args()
 

@@ -62,7 +62,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         '--features',
         nargs=2,
         metavar=('TRAIN', 'HELD_OUT'),
-        help='files of features and labels (torch.save); without them the data is generated',
+        help='folders that tools/extract_features.py wrote; without them the data is generated',
     )
     add('--epochs', type=int, default=8, help='of training (%(default)s)')
     add('--seed', type=int, default=0)

@@ -1,29 +1,24 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Epochs of teacher forcing on features, with either way of running the recurrent layer.
 
-Axis letters: n images, F image feature size, N images of a batch, C labels.
+Axis letters: F image feature size, N images of a batch.
 """
 
 import copy
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from label_data import generate_data
-from mmpretrain.structures import DataSample
 from torch import Tensor, nn
+from training_data import TrainingData
 
-from cnnrnn_mm.datasets import OrderLabels, load_features
 from cnnrnn_mm.models import CNNRNNHead
 
 __all__ = [
     'Tokens',
-    'TrainingData',
     'count_tokens',
     'largest_differences',
-    'load_data',
     'make_heads',
     'run_epoch',
     'split_times',
@@ -34,40 +29,6 @@ LEARNING_RATE = 1e-6
 MAX_GRADIENT = 5.0
 
 Clock = Callable[[], float]  # seconds
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """Features (n, F), n samples whose labels are in the order to be learned, C, and the source."""
-
-    features: Tensor
-    samples: list[DataSample]
-    num_labels: int
-    source: str
-
-
-def load_data(
-    path: str | None, num_labels: int, order: str, seed: int, most: int | None = None
-) -> TrainingData:
-    """Read a file of ``tools/extract_features.py``, or generate label sets and noisy features.
-
-    Labels are put in order by the whole file; only its first ``most`` images are kept.
-    """
-    if path is None:
-        data = generate_data(num_labels, seed)
-        features, labels, source = data.features, data.labels, data.source
-    else:
-        cached = load_features(path)
-        features, labels, source = cached.features, cached.labels, path.rpartition('/')[2]
-        num_labels = len(cached.classes or ()) or 1 + max(max(one, default=0) for one in labels)
-    counts = Counter(label for one in labels for label in one)
-    arrange = OrderLabels(order)
-    arrange.fit([counts[label] for label in range(num_labels)])
-    samples = [
-        DataSample().set_gt_label(torch.from_numpy(arrange({'gt_label': one})['gt_label']))
-        for one in labels[:most]
-    ]
-    return TrainingData(features[:most], samples, num_labels, source)
 
 
 def make_heads(

@@ -72,7 +72,7 @@ def train_head(
         embed_dims: D of the head.
         hidden_dims: H of the head.
         recurrent: Name of the recurrent layer.
-        features: Two files, see ``read_data``, of which the C most frequent labels are used; None
+        features: Two caches, see ``read_data``, of which the C most frequent labels are used; None
             for generated data.
         seed: Seed of data, weights and batches.
         epochs: Passes over the training images.

@@ -22,15 +22,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from teacher_forcing import (
-    TrainingData,
     count_tokens,
     largest_differences,
-    load_data,
     make_heads,
     make_optimizer,
     run_epoch,
     split_times,
 )
+from training_data import TrainingData, load_data
 
 from cnnrnn_mm.apis import report_usage_errors
 from cnnrnn_mm.datasets.transforms.order_labels import ORDERS
@@ -48,7 +47,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('--features', help='file of tools/extract_features.py; without it the data is generated')
+    add(
+        '--features',
+        help='folder that tools/extract_features.py wrote; without it the data is generated',
+    )
     add('--images', type=int, help='use the first images only (all)')
     add('--labels', type=int, default=260, help='C of generated data (%(default)s)')
     add('--order', choices=ORDERS, default='frequent_first', help='of the labels (%(default)s)')

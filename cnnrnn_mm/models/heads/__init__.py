@@ -1,4 +1,5 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from .cnn_rnn_head import CNNRNNHead
+from .linear_label_head import LinearLabelHead
 
-__all__ = ['CNNRNNHead']
+__all__ = ['CNNRNNHead', 'LinearLabelHead']

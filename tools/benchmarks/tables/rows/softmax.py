@@ -1,0 +1,14 @@
+# One softmax over the labels, targets 1/n: Gong et al., ICLR 2014.
+title = 'softmax'
+published = 'softmax'  # the row of the paper that it stands beside
+lr_factor = 1.0  # times the config's learning rate; docs/paper_tables.md
+
+model = dict(
+    head=dict(
+        _delete_=True,  # num_classes and in_channels are those of the config's head
+        type='cnnrnn_mm.LinearLabelHead',
+        score='softmax',
+        topk=3,
+        loss=dict(type='MultiLabelSoftmaxLoss'),
+    )
+)
