@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := mmcv-lite,demo,test,dev
+# Processes that run the tests; each needs about 1.5 GB. WORKERS=0 runs them in one.
+WORKERS ?= 2
 # Present only when the whole install has succeeded: what an interrupted run leaves has none.
 STAMP := $(VENV)/.installed
 
@@ -36,7 +38,7 @@ demo: $(STAMP) ## Train on generated data and show what was learnt
 	$(RUN) tools/demo.py $(ARGS)
 
 test: $(STAMP) ## Run the tests
-	$(RUN) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .

@@ -1,6 +1,10 @@
 # Pascal VOC 2007, images of 224 x 224. For a folder of your own in VOC layout, change data_root,
 # classes (in every dataset) and num_classes (in the leaf config).
 data_root = 'data/VOC2007'  # a folder or a link; holds JPEGImages, Annotations, ImageSets
+# What a class is to a training image that shows difficult objects of it only: 'negative', no label;
+# 'positive', a label; 'ignore', left out of the loss, which takes ignore_difficult=True in
+# model.head as well.
+difficult = 'negative'
 
 data_preprocessor = dict(
     num_classes=20,
@@ -15,7 +19,11 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=224),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
-    dict(type='PackInputs'),
+    dict(
+        type='PackInputs',
+        # for difficult='ignore'
+        meta_keys=('sample_idx', 'img_path', 'ori_shape', 'img_shape', 'gt_label_difficult'),
+    ),
 ]
 
 test_pipeline = [
@@ -31,7 +39,13 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
-    dataset=dict(type='VOC', data_root=data_root, split='train', pipeline=train_pipeline),
+    dataset=dict(
+        type='cnnrnn_mm.VOCMultiLabel',
+        data_root=data_root,
+        split='train',
+        difficult=difficult,
+        pipeline=train_pipeline,
+    ),
     sampler=dict(type='DefaultSampler', shuffle=True),
 )
 
@@ -39,7 +53,11 @@ val_dataloader = dict(
     batch_size=32,
     num_workers=2,
     dataset=dict(
-        type='VOC', data_root=data_root, split='val', test_mode=True, pipeline=test_pipeline
+        type='cnnrnn_mm.VOCMultiLabel',
+        data_root=data_root,
+        split='val',
+        test_mode=True,
+        pipeline=test_pipeline,
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
@@ -48,13 +66,17 @@ test_dataloader = dict(
     batch_size=32,
     num_workers=2,
     dataset=dict(
-        type='VOC', data_root=data_root, split='test', test_mode=True, pipeline=test_pipeline
+        type='cnnrnn_mm.VOCMultiLabel',
+        data_root=data_root,
+        split='test',
+        test_mode=True,
+        pipeline=test_pipeline,
     ),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 
-# Difficult objects: no training label; ignored by the metrics (neither hit nor miss), as in the
-# official protocol.
+# The metrics count difficult objects neither as hits nor as misses, whatever they are in training:
+# the official protocol.
 val_evaluator = [
     dict(type='VOCAveragePrecision'),
     dict(type='cnnrnn_mm.LabelSetMetric'),
