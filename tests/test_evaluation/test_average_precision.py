@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_cases import random_cases
+from sklearn import config_context
 from sklearn.metrics import average_precision_score
 
 from cnnrnn_mm.evaluation.functional import (
@@ -55,7 +56,8 @@ def test_equals_scikit_learn_and_loops():
         np.pad(c.scores, pad, constant_values=-1) for c, pad in zip(cases, short, strict=True)
     ]
     target = [np.pad(c.target, pad) for c, pad in zip(cases, short, strict=True)]
-    areas = 100 * average_precision_score(np.hstack(target), np.hstack(scores), average=None)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # faster
+        areas = 100 * average_precision_score(np.hstack(target), np.hstack(scores), average=None)
     first = 0
     for case in cases:
         scores, target = torch.from_numpy(case.scores), torch.from_numpy(case.target)

@@ -79,6 +79,7 @@ test_dataloader = dict(
 # the official protocol.
 val_evaluator = [
     dict(type='VOCAveragePrecision'),
-    dict(type='cnnrnn_mm.LabelSetMetric'),
+    dict(type='cnnrnn_mm.LabelSetMetric', ignore_difficult=True),
+    dict(type='cnnrnn_mm.RankingMetric', ignore_difficult=True),  # 11-point AP among them
 ]
 test_evaluator = val_evaluator
