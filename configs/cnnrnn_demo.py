@@ -39,7 +39,7 @@ model = dict(
         recurrent='lstm',
         dropout=0.2,
         # The backbone learns from scratch: ask the image for every label, too (training only).
-        marginal_weight=1.0,
+        marginal=dict(loss_weight=1.0),
         loss=dict(type='SequenceLoss'),
         postprocessor=dict(type='BeamSearchPostprocessor', beam_size=5),
     ),

@@ -3,7 +3,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ['Vocabulary']
+__all__ = ['NO_SINGLE_ORDER', 'Vocabulary']
+
+#: Names of label orders that are new for each image.
+NO_SINGLE_ORDER = ('random', 'mixed')
 
 
 @dataclass(frozen=True)

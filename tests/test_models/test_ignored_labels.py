@@ -111,7 +111,7 @@ def test_labels_that_are_true_as_well_are_learnt():
 
 
 def test_marginal_branch_leaves_them_out():
-    head, features = build(ignore_difficult=True, marginal_weight=1.0), torch.randn(3, 6)
+    head, features = build(ignore_difficult=True, marginal=dict(loss_weight=1.0)), torch.randn(3, 6)
     scores = head.marginal_branch.classifier(features).sigmoid().tolist()
     expected = -sum(
         math.log(p if label in LABELS[image] else 1 - p)

@@ -18,7 +18,7 @@ def build(weight):
         embed_dims=5,
         hidden_dims=5,
         dropout=0.0,
-        marginal_weight=weight,
+        marginal=dict(loss_weight=weight) if weight else None,
     )
 
 

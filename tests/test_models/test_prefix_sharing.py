@@ -146,7 +146,7 @@ def samples_of(labels):
     ids=['plain', 'weights', 'smoothing'],
 )
 def test_loss_and_gradients_are_the_same(recurrent, options):
-    heads = build_pair(recurrent=recurrent, loss=options, marginal_weight=0.5)
+    heads = build_pair(recurrent=recurrent, loss=options, marginal=dict(loss_weight=0.5))
     inputs = [torch.randn(len(LABELS), F).requires_grad_() for _ in heads]
     inputs[1].data.copy_(inputs[0].data)
     for head, features in zip(heads, inputs, strict=True):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from cnnrnn_mm.apis import check_checkpoint, load_features, report_usage_errors
 from cnnrnn_mm.models.postprocessors import label_scores
-from cnnrnn_mm.search import Constraints, SearchResult, beam_search, best_first_search
+from cnnrnn_mm.search import SearchResult, beam_search, best_first_search
 
 BATCH_SIZE = 64
 ESTIMATES = (
@@ -94,7 +94,7 @@ def estimates_of(results: list[SearchResult], num_labels: int) -> dict[str, Tens
             scores.scatter_add_(1, paths[:, :count].flatten(1), weight.flatten(1))
             store.append(scores[:, :num_labels])
     return {
-        'pred_score': torch.cat([label_scores(one, Constraints()) for one in results]),
+        'pred_score': torch.cat([label_scores(one) for one in results]),
         'lower': lower,
         'largest': torch.cat([one.largest for one in results]),
         'ratio': lower / (lower + 1 - upper).clamp(min=1e-12),

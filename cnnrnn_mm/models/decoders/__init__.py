@@ -1,12 +1,20 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .batch_scorer import BatchScorer
+from .chain_decoder import ChainDecoder
 from .label_decoder import LabelDecoder
+from .path_decoder import PathDecoder
 from .recurrent import RECURRENT_LAYERS, GRULayer, LSTMLayer, NoRecurrence, ReLULSTMLayer
+from .skip_decoder import SkipDecoder
 
 __all__ = [
     'RECURRENT_LAYERS',
+    'BatchScorer',
+    'ChainDecoder',
     'GRULayer',
     'LSTMLayer',
     'LabelDecoder',
     'NoRecurrence',
+    'PathDecoder',
     'ReLULSTMLayer',
+    'SkipDecoder',
 ]

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...registry import MODELS, SCOPE
-from ..decoders import LabelDecoder
+from ..decoders import BatchScorer
 from ..vocabulary import Vocabulary
 from .marginal_branch import MarginalBranch
 
@@ -25,8 +25,8 @@ class CNNRNNHead(BaseModule):
     """Classify an image with a set of labels as a path through the labels.
 
     Wang et al., "CNN-RNN: A Unified Framework for Multi-label Image Classification", CVPR 2016.
-    The head only wires: :class:`LabelDecoder` holds the model (equations (1) to (5)), the loss
-    makes the targets, the postprocessor searches and writes the results.
+    The head only wires: the decoder holds the model (:class:`LabelDecoder`, equations (1) to (5)),
+    the loss makes the targets, the postprocessor searches and writes the results.
 
     It reads ``gt_label`` of each data sample in the order in which the labels stand there: put
     :class:`OrderLabels` into the training pipeline.
@@ -40,11 +40,15 @@ class CNNRNNHead(BaseModule):
             paper's ablation).
         dropout: Probability for both projections of equation (4).
         activation: h of equation (4): ``'relu'``, ``'tanh'`` or ``'identity'``.
+        decoder: Config of the decoder; the five arguments above are filled in. The paper's is
+            ``LabelDecoder``; ``SkipDecoder`` and ``ChainDecoder`` are not the paper's, and read the
+            marginal branch.
         loss: Config of the loss; ``num_classes`` is filled in.
         postprocessor: Config of the postprocessor; ``num_classes`` is filled in.
-        marginal_weight: Above zero, train a :class:`MarginalBranch` beside the decoder with this
-            weight. It helps a backbone that is trained from scratch to learn to see; the paper has
-            none.
+        marginal: Arguments of a :class:`MarginalBranch`, one sigmoid a label that is trained beside
+            the decoder; None for none. It helps a backbone that is trained from scratch to learn to
+            see, and some decoders build on it; the paper has none.
+        feature_dropout: Probability for the image feature, in [0, 1), before everything else.
         ignore_difficult: Leave the labels of ``gt_label_difficult`` (objects that the annotators
             marked as hard to see) out of the competition of that image's steps unless
             ``gt_label`` has them, too: they are neither learnt nor held against the model.
@@ -75,9 +79,11 @@ class CNNRNNHead(BaseModule):
         recurrent: str = 'lstm',
         dropout: float = 0.5,
         activation: str = 'tanh',
+        decoder: dict | None = None,
         loss: dict | None = None,
         postprocessor: dict | None = None,
-        marginal_weight: float = 0.0,
+        marginal: dict | None = None,
+        feature_dropout: float = 0.0,
         ignore_difficult: bool = False,
         share_prefixes: bool = True,
         use_trie: bool = True,
@@ -88,8 +94,10 @@ class CNNRNNHead(BaseModule):
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.vocabulary = Vocabulary(num_classes)
-        self.decoder = LabelDecoder(
-            self.vocabulary,
+        self.decoder = self._build_part(
+            decoder,
+            'LabelDecoder',
+            vocabulary=self.vocabulary,
             in_channels=in_channels,
             embed_dims=embed_dims,
             hidden_dims=hidden_dims,
@@ -101,16 +109,35 @@ class CNNRNNHead(BaseModule):
         self.ignore_difficult = ignore_difficult
         self.share_prefixes = share_prefixes
         self.use_trie = use_trie
-        self.loss_module = self._build_part(loss, 'SequenceLoss')
-        self.postprocessor = self._build_part(postprocessor, 'BeamSearchPostprocessor')
-        self.marginal_branch = (
-            MarginalBranch(num_classes, in_channels, marginal_weight) if marginal_weight else None
+        self.loss_module = self._build_part(loss, 'SequenceLoss', num_classes=num_classes)
+        self.postprocessor = self._build_part(
+            postprocessor, 'BeamSearchPostprocessor', num_classes=num_classes
         )
+        self.marginal_branch = (
+            None if marginal is None else MarginalBranch(num_classes, in_channels, **marginal)
+        )
+        self.feature_dropout = nn.Dropout(feature_dropout) if feature_dropout else nn.Identity()
+        self._check_parts()
 
-    def _build_part(self, cfg: dict | None, default_type: str):
-        """Build loss or postprocessor, with bare names looked up here whatever the run's scope."""
+    def _check_parts(self) -> None:
+        """Refuse parts that do not fit each other."""
+        if self.marginal_branch is not None:
+            return
+        for part, asks in (
+            (self.decoder, self.decoder.takes_marginals),
+            (self.postprocessor, self.postprocessor.marginal_share > 0),
+        ):
+            if asks:
+                raise UsageError(
+                    f'{type(part).__name__} reads the marginal branch, and the head has none: set '
+                    'marginal=dict() in the head'
+                )
+
+    @staticmethod
+    def _build_part(cfg: dict | None, default_type: str, **filled):
+        """Build a part, with bare names looked up here whatever the run's scope."""
         cfg = {'type': default_type, '_scope_': SCOPE, **(cfg or {})}
-        return MODELS.build(cfg, default_args={'num_classes': self.num_classes})
+        return MODELS.build(cfg, default_args=filled)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """The image feature I (N, F): the last stage; a map is averaged over its positions."""
@@ -140,13 +167,16 @@ class CNNRNNHead(BaseModule):
         Returns:
             (N, T, V), not normalised; column C is END.
         """
-        return self._score(self.pre_logits(feats), tokens)
-
-    def _score(self, features: Tensor, tokens: Tensor | None) -> Tensor:
-        image = self.decoder.project_image(features)
+        image, _ = self._read(feats)
         if tokens is None:
             tokens = image.new_full((len(image), 1), self.vocabulary.start).long()
         return self.decoder(image, tokens)[0]
+
+    def _read(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+        """What the decoder needs of the images (N, E), and the marginal branch's logits (N, C)."""
+        features = self.feature_dropout(self.pre_logits(feats))
+        logits = None if self.marginal_branch is None else self.marginal_branch(features)
+        return self.decoder.project_image(features, logits), logits
 
     def loss(
         self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample], **kwargs
@@ -162,22 +192,14 @@ class CNNRNNHead(BaseModule):
             ``{'loss': scalar}``, and ``'loss_marginal'`` where there is a marginal branch.
         """
         labels = [self._labels_of(sample) for sample in data_samples]
-        inputs, targets = self.loss_module.make_sequences(labels)
-        features = self.pre_logits(feats)
-        valid = self.loss_module.counts(targets)
-        if self.share_prefixes:
-            image = self.decoder.project_image(features)
-            scores = self.decoder.score_sequences(image, inputs, valid)
-        else:
-            scores = self._score(features, inputs)[valid]
         ignored = None
         if self.ignore_difficult:
             ignored = [self._ignored_of(*pair) for pair in zip(data_samples, labels, strict=True)]
-            hidden = self.loss_module.hidden_outputs(ignored, targets)
-            kwargs['hidden'] = None if hidden is None else hidden[valid]
-        losses = {'loss': self.loss_module(scores, targets[valid], **kwargs)}
+        image, logits = self._read(feats)
+        scorer = BatchScorer(self.decoder, image, self.share_prefixes)
+        losses = {'loss': self.loss_module.compute(scorer, labels, ignored, **kwargs)}
         if self.marginal_branch is not None:
-            losses['loss_marginal'] = self.marginal_branch.loss(features, labels, ignored)
+            losses['loss_marginal'] = self.marginal_branch.loss(logits, labels, ignored)
         return losses
 
     def predict(
@@ -196,19 +218,25 @@ class CNNRNNHead(BaseModule):
         Returns:
             The samples, with the fields that the postprocessor documents.
         """
-        image = self.decoder.project_image(self.pre_logits(feats))
+        image, logits = self._read(feats)
         step, state = self.decoder.begin_search(
             image, self.use_trie, keep_all=self.postprocessor.revisits
         )
+        if logits is not None:
+            kwargs['marginals'] = logits.float().sigmoid()
         return self.postprocessor(step, state, data_samples, **kwargs)
 
     def set_training_order(self, name: str, order: Sequence[int]) -> None:
-        """Tell the postprocessor in which order the labels were learnt (:class:`LabelOrderHook`).
+        """Tell the parts in which order the labels are learnt (:class:`LabelOrderHook`).
 
         Args:
             name: What the order is called.
             order: All class ids.
+
+        Raises:
+            UsageError: If a part needs a single order, and the name says that there is none.
         """
+        self.decoder.set_order(name, order)
         self.postprocessor.set_training_order(name, order)
 
     @staticmethod

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ...errors import UsageError
 from ...registry import MODELS
+from ..decoders import BatchScorer
 from ..vocabulary import Vocabulary
 
 __all__ = ['SequenceLoss']
@@ -65,6 +66,25 @@ class SequenceLoss(nn.Module):
         self.label_smoothing = label_smoothing
         self.loss_weight = loss_weight
         self.register_buffer('weight', torch.tensor(weight), persistent=False)
+
+    def compute(
+        self,
+        scorer: BatchScorer,
+        labels: Sequence[Tensor],
+        ignored: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """The loss of a batch under teacher forcing: a scalar.
+
+        Args:
+            scorer: The model that has seen the N images.
+            labels: N int64 tensors (n_i,), each label once, in the order to be learned.
+            ignored: Likewise, ids that do not compete in an image; None for none.
+        """
+        inputs, targets = self.make_sequences(labels)
+        valid = self.counts(targets)
+        scores = scorer.score(inputs, valid)
+        hidden = None if ignored is None else self.hidden_outputs(ignored, targets)
+        return self(scores, targets[valid], None if hidden is None else hidden[valid])
 
     def make_sequences(self, labels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Turn the ordered label lists of N images into what the decoder reads and must say.

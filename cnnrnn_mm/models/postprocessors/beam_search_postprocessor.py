@@ -1,11 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from ...registry import MODELS
 from ...search import (
-    Constraints,
     SearchResult,
     State,
     StepFunction,
@@ -28,9 +25,7 @@ class BeamSearchPostprocessor(PathPostprocessor):
         num_classes: C. The head fills it in.
         beam_size: B; 1 is greedy decoding.
         num_paths: K, paths kept for each image; None means ``beam_size``.
-        constraints: Arguments of :class:`cnnrnn_mm.search.Constraints`, for all images. ``order``
-            may be ``'training'``: the order that the checkpoint was trained with.
-        set_log_prob: Also give the probability of the predicted label set.
+        **kwargs: Passed on to :class:`PathPostprocessor`.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -41,10 +36,9 @@ class BeamSearchPostprocessor(PathPostprocessor):
         num_classes: int,
         beam_size: int = 5,
         num_paths: int | None = None,
-        constraints: Mapping | Constraints | None = None,
-        set_log_prob: bool = False,
+        **kwargs,
     ) -> None:
-        super().__init__(num_classes, constraints, set_log_prob)
+        super().__init__(num_classes, **kwargs)
         self.options = dict(beam_size=beam_size, num_paths=num_paths)
         check_sizes(**self.options)
 

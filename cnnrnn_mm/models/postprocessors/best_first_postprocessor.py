@@ -1,11 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from ...registry import MODELS
 from ...search import (
-    Constraints,
     SearchResult,
     State,
     StepFunction,
@@ -28,9 +25,7 @@ class BestFirstPostprocessor(PathPostprocessor):
         num_classes: C. The head fills it in.
         num_paths: K, paths to find and prove for each image; more than one takes more expansions.
         max_expansions: Most prefixes to expand for an image; beyond them ``pred_proven`` is False.
-        constraints: Arguments of :class:`cnnrnn_mm.search.Constraints`, for all images. ``order``
-            may be ``'training'``: the order that the checkpoint was trained with.
-        set_log_prob: Also give the probability of the predicted label set.
+        **kwargs: Passed on to :class:`PathPostprocessor`.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -43,10 +38,9 @@ class BestFirstPostprocessor(PathPostprocessor):
         num_classes: int,
         num_paths: int = 1,
         max_expansions: int = 20_000,
-        constraints: Mapping | Constraints | None = None,
-        set_log_prob: bool = False,
+        **kwargs,
     ) -> None:
-        super().__init__(num_classes, constraints, set_log_prob)
+        super().__init__(num_classes, **kwargs)
         self.options = dict(num_paths=num_paths, max_expansions=max_expansions)
         check_sizes(**self.options)
 

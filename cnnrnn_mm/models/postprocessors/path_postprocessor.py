@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmpretrain.structures import DataSample
+from torch import Tensor
 
 from ...errors import UsageError
 from ...search import (
@@ -19,7 +20,7 @@ from ...search import (
     StepFunction,
     set_log_probs,
 )
-from ..vocabulary import Vocabulary
+from ..vocabulary import NO_SINGLE_ORDER, Vocabulary
 
 __all__ = ['PathPostprocessor']
 
@@ -54,6 +55,8 @@ class PathPostprocessor(ABC):
         constraints: Arguments of :class:`cnnrnn_mm.search.Constraints`, for all images. ``order``
             may be ``'training'``: the order that the checkpoint was trained with.
         set_log_prob: Also give the probability of the predicted label set.
+        marginal_share: In [0, 1], the share of the marginal branch's probability in ``pred_score``;
+            the rest is the estimate from paths. The bounds are those of the paths alone.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -67,7 +70,11 @@ class PathPostprocessor(ABC):
         num_classes: int,
         constraints: Mapping | Constraints | None = None,
         set_log_prob: bool = False,
+        marginal_share: float = 0.0,
     ) -> None:
+        if not 0 <= marginal_share <= 1:
+            raise UsageError(f'marginal_share is {marginal_share}: set it to a value in [0, 1]')
+        self.marginal_share = marginal_share
         self.vocabulary = Vocabulary(num_classes)
         self.set_log_prob = set_log_prob
         if isinstance(constraints, Constraints):
@@ -82,9 +89,7 @@ class PathPostprocessor(ABC):
         self.constraints.check(num_classes)  # now, not at the first validation
 
     @abstractmethod
-    def search(
-        self, step: StepFunction, state: State, start: torch.Tensor, constraints
-    ) -> SearchResult:
+    def search(self, step: StepFunction, state: State, start: Tensor, constraints) -> SearchResult:
         """Search N images under ``constraints``, one for all or one for each."""
 
     def set_training_order(self, name: str, order: Sequence[int]) -> None:
@@ -99,7 +104,7 @@ class PathPostprocessor(ABC):
         """
         if not self._takes_training_order:
             return
-        if name in ('random', 'mixed'):
+        if name in NO_SINGLE_ORDER:
             raise UsageError(
                 f"constraints have order='training', but the training order is '{name}', a new one "
                 'for each image: leave order out of the constraints'
@@ -114,6 +119,7 @@ class PathPostprocessor(ABC):
         state: State,
         data_samples: Sequence[DataSample | None] | None = None,
         constraints: Mapping | Constraints | Sequence[Mapping | Constraints] | None = None,
+        marginals: Tensor | None = None,
     ) -> list[DataSample]:
         """Decode N images.
 
@@ -123,6 +129,7 @@ class PathPostprocessor(ABC):
             data_samples: N samples to write into; None, or None entries, make new ones.
             constraints: For this call, one for all images or one for each: mappings are added to
                 the constraints of the config, :class:`Constraints` replace them.
+            marginals: (N, C) in [0, 1], the probabilities of a marginal branch, if there is one.
 
         Returns:
             The N samples.
@@ -142,7 +149,7 @@ class PathPostprocessor(ABC):
             path = getattr(data_samples[error.images[0]], 'img_path', None)
             raise NonFiniteScoresError(error.images, path) from None
         samples = [DataSample() if sample is None else sample for sample in data_samples]
-        self._write(result, samples, sets, limits)
+        self._write(result, samples, sets, self._scores(result, limits, marginals))
         return samples
 
     def _limits(self, constraints) -> Constraints | list[Constraints]:
@@ -171,14 +178,27 @@ class PathPostprocessor(ABC):
         ]
         return set_log_probs(step, state, start, self.vocabulary.num_classes, sets, limits)
 
+    def _scores(self, result: SearchResult, limits, marginals: Tensor | None) -> Tensor:
+        """``pred_score`` (N, C)."""
+        scores = label_scores(result)
+        if self.marginal_share > 0:
+            scores = torch.lerp(scores, marginals, self.marginal_share)
+        each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
+        for row, one in enumerate(each):
+            if one.forbidden:
+                scores[row, list(one.forbidden)] = 0.0
+            known = [*one.required, *one.prefix]
+            if known:
+                scores[row, known] = 1.0
+        return scores
+
     @staticmethod
-    def _write(result: SearchResult, samples: Sequence[DataSample], sets, limits) -> None:
+    def _write(result: SearchResult, samples: Sequence[DataSample], sets, scores: Tensor) -> None:
         """Copy the result to the host once, then hand out plain slices."""
         paths, lengths = result.paths.tolist(), result.lengths.tolist()
         counts = result.log_probs.isfinite().sum(-1).tolist()
         proven, gaps = result.proven.tolist(), result.gaps.tolist()
         steps = result.step_log_probs
-        scores = label_scores(result, limits)
         for index, sample in enumerate(samples):
             count, best = counts[index], lengths[index][0]
             sample.set_pred_label(result.paths[index, 0, :best])
@@ -199,18 +219,11 @@ class PathPostprocessor(ABC):
                 sample.set_field(value, name)
 
 
-def label_scores(result: SearchResult, limits: Constraints | Sequence[Constraints]) -> torch.Tensor:
+def label_scores(result: SearchResult) -> Tensor:
     """The point estimate (N, C) of P(label in set): see docs/scores.md.
 
     Halfway between the mass that names the label and the largest probability that any step gave
     it, and never outside the certified bounds.
     """
     middle = (result.lower + result.largest) / 2
-    scores = torch.minimum(torch.maximum(middle, result.lower), result.upper)
-    each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
-    for row, one in enumerate(each):
-        if one.forbidden:
-            scores[row, list(one.forbidden)] = 0.0
-        if one.required:
-            scores[row, list(one.required)] = 1.0
-    return scores
+    return torch.minimum(torch.maximum(middle, result.lower), result.upper)
