@@ -1,17 +1,22 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from .classifiers import FeatureClassifier
-from .decoders import LabelDecoder
+from .decoders import ChainDecoder, LabelDecoder, SkipDecoder
 from .frozen import Frozen
 from .heads import CNNRNNHead, LinearLabelHead
 from .losses import MultiLabelSoftmaxLoss, SequenceLoss, WARPLoss
 from .necks import GlobalMaxPooling, VGGFullyConnected
-from .postprocessors import BeamSearchPostprocessor, BestFirstPostprocessor
+from .postprocessors import (
+    BeamSearchPostprocessor,
+    BestFirstPostprocessor,
+    UnmaskedGreedyPostprocessor,
+)
 from .vocabulary import Vocabulary
 
 __all__ = [
     'BeamSearchPostprocessor',
     'BestFirstPostprocessor',
     'CNNRNNHead',
+    'ChainDecoder',
     'FeatureClassifier',
     'Frozen',
     'GlobalMaxPooling',
@@ -19,6 +24,8 @@ __all__ = [
     'LinearLabelHead',
     'MultiLabelSoftmaxLoss',
     'SequenceLoss',
+    'SkipDecoder',
+    'UnmaskedGreedyPostprocessor',
     'VGGFullyConnected',
     'Vocabulary',
     'WARPLoss',

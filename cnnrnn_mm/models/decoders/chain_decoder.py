@@ -59,6 +59,7 @@ class ChainDecoder(PathDecoder):
     """
 
     takes_marginals = True
+    bars_labels = True
 
     def __init__(
         self,

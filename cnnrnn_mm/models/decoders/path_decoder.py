@@ -46,6 +46,8 @@ class PathDecoder(BaseModule, metaclass=ABCMeta):
 
     #: Whether :meth:`project_image` takes the logits of a marginal branch.
     takes_marginals = False
+    #: Whether labels may have no chance at all, and a score of -inf.
+    bars_labels = False
 
     def __init__(
         self,

@@ -121,6 +121,11 @@ class CNNRNNHead(BaseModule):
 
     def _check_parts(self) -> None:
         """Refuse parts that do not fit each other."""
+        if self.decoder.bars_labels and getattr(self.loss_module, 'label_smoothing', 0) > 0:
+            raise UsageError(
+                f'{type(self.decoder).__name__} gives barred labels no probability, so none of '
+                "the target can be spread over them: set the loss's label_smoothing to 0"
+            )
         if self.marginal_branch is not None:
             return
         for part, asks in (
