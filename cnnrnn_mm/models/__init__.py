@@ -3,7 +3,13 @@ from .classifiers import FeatureClassifier
 from .decoders import ChainDecoder, LabelDecoder, SkipDecoder
 from .frozen import Frozen
 from .heads import CNNRNNHead, LinearLabelHead
-from .losses import MultiLabelSoftmaxLoss, SequenceLoss, WARPLoss
+from .losses import (
+    AlignedSequenceLoss,
+    LabelSetLoss,
+    MultiLabelSoftmaxLoss,
+    SequenceLoss,
+    WARPLoss,
+)
 from .necks import GlobalMaxPooling, VGGFullyConnected
 from .postprocessors import (
     BeamSearchPostprocessor,
@@ -13,6 +19,7 @@ from .postprocessors import (
 from .vocabulary import Vocabulary
 
 __all__ = [
+    'AlignedSequenceLoss',
     'BeamSearchPostprocessor',
     'BestFirstPostprocessor',
     'CNNRNNHead',
@@ -21,6 +28,7 @@ __all__ = [
     'Frozen',
     'GlobalMaxPooling',
     'LabelDecoder',
+    'LabelSetLoss',
     'LinearLabelHead',
     'MultiLabelSoftmaxLoss',
     'SequenceLoss',
