@@ -248,3 +248,22 @@ def test_dropout_reaches_embeddings_projection_and_features_in_training_only():
     assert not torch.equal(built((features,), tokens), built((features,), tokens))
     built.eval()
     torch.testing.assert_close(built((features,), tokens), built((features,), tokens))
+
+
+@torch.no_grad()
+def test_strength_scales_what_labels_say_about_each_other_outside_of_training():
+    features, labels = inputs()[0], samples([[2, 3], [2], [2, 3, 1]])
+    half = head(decoder=dict(type='ChainDecoder', strength=0.5))
+    expected = head()
+    expected.load_state_dict(half.state_dict())
+    same = [float(one.loss((features,), labels)['loss']) for one in (half, expected)]
+    assert same[0] == pytest.approx(same[1])
+    expected.decoder.classifier.weight.mul_(0.5)
+    expected.decoder.classifier.bias.mul_(0.5)
+    for one, other in zip(
+        half.eval().predict((features,)), expected.eval().predict((features,)), strict=True
+    ):
+        assert one.pred_paths == other.pred_paths
+        torch.testing.assert_close(one.pred_score, other.pred_score)
+    with pytest.raises(UsageError, match=r'strength is -1'):
+        head(decoder=dict(type='ChainDecoder', strength=-1))

@@ -52,6 +52,9 @@ class ChainDecoder(PathDecoder):
             about each other may then depend on the image.
         detach: Whether the sequence loss stops before the marginal branch, which then learns from
             its own loss alone.
+        strength: Factor of A h(...) + b outside of training. Below 1 it shrinks what labels say
+            about each other, of which a small training split teaches too much; at 0 one sigmoid a
+            label is left.
         **kwargs: Passed on to :class:`PathDecoder`.
 
     Raises:
@@ -72,12 +75,15 @@ class ChainDecoder(PathDecoder):
         activation: str = 'identity',
         read_image: bool = False,
         detach: bool = True,
+        strength: float = 1.0,
         **kwargs,
     ) -> None:
+        if strength < 0:
+            raise UsageError(f'strength is {strength}: set it to 0 or more')
         super().__init__(vocabulary, embed_dims, hidden_dims, recurrent, dropout, **kwargs)
         num_classes = vocabulary.num_classes
         self.activation = find_activation(activation)
-        self.detach = detach
+        self.detach, self.strength = detach, strength
         self.image_projection = nn.Linear(in_channels, embed_dims) if read_image else None
         self.classifier = nn.Linear(embed_dims, num_classes)
         self.skip_scale = nn.Parameter(torch.ones(()))
@@ -152,7 +158,8 @@ class ChainDecoder(PathDecoder):
         inner = self.dropout(paths)
         if self.image_projection is not None:
             inner = inner + joint[0]
-        return skip + self.classifier(self.activation(inner))
+        logits = self.classifier(self.activation(inner))
+        return skip + (logits if self.training else self.strength * logits)
 
     def score(self, paths: Tensor, image: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities of what follows, (M, V); -inf for labels that the order bars."""

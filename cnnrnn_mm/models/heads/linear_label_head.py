@@ -1,14 +1,14 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """The host's linear head with scores that fit its loss.
 
-Axis letters: N images, C labels.
+Axis letters: N images, C labels, F image feature size.
 """
 
 from collections.abc import Sequence
 
 from mmpretrain.models import MultiLabelLinearClsHead
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...registry import MODELS, SCOPE
@@ -30,9 +30,12 @@ class LinearLabelHead(MultiLabelLinearClsHead):
     images, and an image's sigmoids of a softmax's inputs are off by whatever was added to all of
     them; a threshold of 0.5 means nothing for them either.
 
+    With ``hidden_dims`` it is a perceptron with one hidden layer, the same as
+    :class:`MarginalBranch`; a map (N, F, h, w) is averaged over its positions.
+
     Args:
         num_classes: C.
-        in_channels: Channels that backbone and neck give.
+        in_channels: F, the channels that backbone and neck give.
         score: What ``pred_score`` holds: ``'sigmoid'`` (binary cross-entropy; the host's head),
             ``'softmax'`` (:class:`MultiLabelSoftmaxLoss`; sums to 1 over the labels) or ``'raw'``
             (:class:`WARPLoss`; any real numbers).
@@ -41,7 +44,10 @@ class LinearLabelHead(MultiLabelLinearClsHead):
         topk: ``pred_label`` holds this many labels, the best first; among equal scores the lower
             class id comes first. Without effect beside ``thr``. Without both, ``thr`` is 0.5 for
             sigmoids, and missing for others.
-        **kwargs: Passed on to the host's head.
+        hidden_dims: Size of a hidden layer with ReLU; 0 for a linear classifier.
+        dropout: Probability for the input and the hidden layer, in [0, 1).
+        **kwargs: Passed on to the host's head; its ``init_cfg`` is that of the host for a linear
+            classifier, and torch's own start with a hidden layer.
 
     Raises:
         UsageError: If an option is unknown, missing or out of range.
@@ -55,6 +61,8 @@ class LinearLabelHead(MultiLabelLinearClsHead):
         loss: dict | None = None,
         thr: float | None = None,
         topk: int | None = None,
+        hidden_dims: int = 0,
+        dropout: float = 0.0,
         **kwargs,
     ) -> None:
         if score not in SCORES:
@@ -66,10 +74,33 @@ class LinearLabelHead(MultiLabelLinearClsHead):
             )
         if topk is not None and not 1 <= topk <= num_classes:
             raise UsageError(f'topk is {topk}: set it to a value in 1..{num_classes}')
+        if hidden_dims < 0 or not 0 <= dropout < 1:
+            raise UsageError(
+                f'hidden_dims is {hidden_dims} and dropout is {dropout}: set hidden_dims to 0 or '
+                'more and dropout to a value in [0, 1)'
+            )
+        if hidden_dims:
+            kwargs.setdefault('init_cfg', None)
         loss = {'type': 'CrossEntropyLoss', 'use_sigmoid': True} if loss is None else loss
         loss = MODELS.build({'_scope_': SCOPE, **loss})
-        super().__init__(num_classes, in_channels, loss=loss, thr=thr, topk=topk, **kwargs)
+        super().__init__(
+            num_classes, hidden_dims or in_channels, loss=loss, thr=thr, topk=topk, **kwargs
+        )
+        self.in_channels = in_channels
         self.score = score
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(in_channels, hidden_dims) if hidden_dims else None
+
+    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """What the classifier reads: the image feature (N, F), or the hidden layer (N, hidden)."""
+        feature = feats[-1]
+        if feature.dim() == 4:
+            feature = feature.mean((2, 3))
+        return self.hide(self.dropout(feature))
+
+    def hide(self, inputs: Tensor) -> Tensor:
+        """The hidden layer with ReLU and dropout, if there is one."""
+        return inputs if self.hidden is None else self.dropout(self.hidden(inputs).relu())
 
     def _get_predictions(
         self, cls_score: Tensor, data_samples: Sequence[DataSample] | None
