@@ -4,9 +4,7 @@
 #   python tools/train.py configs/cnnrnn_plus_mobilenetv2_corel5k.py
 #   python tools/test.py configs/cnnrnn_plus_mobilenetv2_corel5k.py CHECKPOINT
 #
-# Validation split, last epoch, seed 0, one run on cached features: mAP 40.3 (the host's, which counts
-# the 51 of 260 classes without a validation photo as 0), C-F1 29.8, O-F1 59.2, exact match 13.2
-# (percent). 2026-11-21, torch 2.11.0, mmpretrain 1.2.0.
+# Validation split: PLACEHOLDER 00.0
 _base_ = [
     './_base_/models/mobilenetv2_frozen.py',
     './_base_/datasets/corel5k_225.py',

@@ -14,6 +14,9 @@ from .necks import GlobalMaxPooling, VGGFullyConnected
 from .postprocessors import (
     BeamSearchPostprocessor,
     BestFirstPostprocessor,
+    ExpectedF1Decision,
+    PathDecision,
+    ThresholdDecision,
     UnmaskedGreedyPostprocessor,
 )
 from .vocabulary import Vocabulary
@@ -24,6 +27,7 @@ __all__ = [
     'BestFirstPostprocessor',
     'CNNRNNHead',
     'ChainDecoder',
+    'ExpectedF1Decision',
     'FeatureClassifier',
     'Frozen',
     'GlobalMaxPooling',
@@ -31,8 +35,10 @@ __all__ = [
     'LabelSetLoss',
     'LinearLabelHead',
     'MultiLabelSoftmaxLoss',
+    'PathDecision',
     'SequenceLoss',
     'SkipDecoder',
+    'ThresholdDecision',
     'UnmaskedGreedyPostprocessor',
     'VGGFullyConnected',
     'Vocabulary',

@@ -4,19 +4,32 @@
 from .beam_search import beam_search, check_sizes
 from .best_first_search import best_first_search
 from .constraints import Constraints
+from .decisions import (
+    best_threshold,
+    expected_f1_sets,
+    expected_f1_sets_independent,
+    threshold_sets,
+)
 from .prefix_trie import PrefixTrie
+from .sampling import PathSamples, sample_paths
 from .set_probability import set_log_probs
 from .types import NonFiniteScoresError, SearchResult, State, StepFunction
 
 __all__ = [
     'Constraints',
     'NonFiniteScoresError',
+    'PathSamples',
     'PrefixTrie',
     'SearchResult',
     'State',
     'StepFunction',
     'beam_search',
     'best_first_search',
+    'best_threshold',
     'check_sizes',
+    'expected_f1_sets',
+    'expected_f1_sets_independent',
+    'sample_paths',
     'set_log_probs',
+    'threshold_sets',
 ]

@@ -38,7 +38,8 @@ def build_sample_panel(
     drawer = _Drawer(panel, data_sample, truth, classes, draw_score, max_labels)
     if truth is not None:
         drawer.draw_truth(pred)
-    if pred is not None and data_sample.get('pred_paths', None) is not None:
+    paths = data_sample.get('pred_paths', None)
+    if pred is not None and paths and list(paths[0]) == pred:
         drawer.draw_path(pred)
         drawer.draw_next_paths(num_next_paths)
     elif pred is not None:

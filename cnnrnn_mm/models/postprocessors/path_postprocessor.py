@@ -4,6 +4,7 @@
 Axis letters: N images, C labels, K paths kept.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
@@ -12,15 +13,20 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from ...errors import UsageError
+from ...registry import MODELS, SCOPE
 from ...search import (
     Constraints,
     NonFiniteScoresError,
+    PathSamples,
     SearchResult,
     State,
     StepFunction,
+    sample_paths,
     set_log_probs,
 )
 from ..vocabulary import NO_SINGLE_ORDER, Vocabulary
+from .decisions import Decoded
+from .path_fields import label_scores, write_samples
 
 __all__ = ['PathPostprocessor']
 
@@ -33,7 +39,8 @@ class PathPostprocessor(ABC):
 
     Each sample gets:
 
-    - ``pred_label`` (n,) int64: the labels of the best path, in path order; may be empty.
+    - ``pred_label`` (n,) int64: the answer, as ``decision`` says: by default the labels of the best
+      path, in path order; may be empty.
     - ``pred_score`` (C,) in [0, 1]: for each label an estimate of the probability that it is in the
       label set, for average precision; see docs/scores.md. Labels that constraints forbid have 0,
       required and given ones 1.
@@ -41,8 +48,8 @@ class PathPostprocessor(ABC):
       whatever the constraints are, for the given prefix.
     - ``pred_paths``: up to K label lists, the most probable first.
     - ``pred_path_log_probs`` (K',): natural log of P(path, END given image) for each of them.
-    - ``pred_step_log_probs`` (n + 1,): natural log of each step's probability along the best path;
-      the last is END's, those of a given prefix are 0.
+    - ``pred_step_log_probs`` (length + 1,): natural log of each step's probability along the best
+      path; the last is END's, those of a given prefix are 0.
     - ``pred_proven`` bool: the best path is certified to be the most probable one allowed.
     - ``pred_gap``: where it is not, a better path is better by at most this, in natural log.
     - ``pred_set_log_prob_lower``, ``pred_set_log_prob_upper``, where asked for: bounds of the
@@ -57,6 +64,11 @@ class PathPostprocessor(ABC):
         set_log_prob: Also give the probability of the predicted label set.
         marginal_share: In [0, 1], the share of the marginal branch's probability in ``pred_score``;
             the rest is the estimate from paths. The bounds are those of the paths alone.
+        decision: Config of what ``pred_label`` is: ``PathDecision``, ``ThresholdDecision`` or
+            ``ExpectedF1Decision``; see docs/decisions.md.
+        end_bias: Added to the log-odds of END at every step: above 0 for shorter paths, below for
+            longer ones, where the model ends too late or too early. Everything here is then about
+            the model so changed.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -71,10 +83,15 @@ class PathPostprocessor(ABC):
         constraints: Mapping | Constraints | None = None,
         set_log_prob: bool = False,
         marginal_share: float = 0.0,
+        decision: dict | None = None,
+        end_bias: float = 0.0,
     ) -> None:
         if not 0 <= marginal_share <= 1:
             raise UsageError(f'marginal_share is {marginal_share}: set it to a value in [0, 1]')
-        self.marginal_share = marginal_share
+        if not math.isfinite(end_bias):
+            raise UsageError(f'end_bias is {end_bias}: set it to a finite number')
+        self.marginal_share, self.end_bias = marginal_share, end_bias
+        self.decision = MODELS.build({'type': 'PathDecision', '_scope_': SCOPE, **(decision or {})})
         self.vocabulary = Vocabulary(num_classes)
         self.set_log_prob = set_log_prob
         if isinstance(constraints, Constraints):
@@ -142,14 +159,23 @@ class PathPostprocessor(ABC):
         start = torch.full((len(state[0]),), self.vocabulary.start, device=state[0].device)
         data_samples = [None] * len(start) if data_samples is None else data_samples
         limits = self._limits(constraints)
+        if self.end_bias:
+            step = self._bias_end(step)
+
+        def draw(num_samples: int, seed: int) -> PathSamples:
+            num_classes = self.vocabulary.num_classes
+            return sample_paths(step, state, start, num_classes, num_samples, limits, seed)
+
         try:
             result = self.search(step, state, start, limits)
             sets = self._set_bounds(step, state, start, result, limits)
+            scores = self._scores(result, limits, marginals)
+            labels = self.decision(Decoded(result, scores, draw))
         except NonFiniteScoresError as error:
             path = getattr(data_samples[error.images[0]], 'img_path', None)
             raise NonFiniteScoresError(error.images, path) from None
         samples = [DataSample() if sample is None else sample for sample in data_samples]
-        self._write(result, samples, sets, self._scores(result, limits, marginals))
+        write_samples(samples, result, labels, scores, sets)
         return samples
 
     def _limits(self, constraints) -> Constraints | list[Constraints]:
@@ -192,38 +218,14 @@ class PathPostprocessor(ABC):
                 scores[row, known] = 1.0
         return scores
 
-    @staticmethod
-    def _write(result: SearchResult, samples: Sequence[DataSample], sets, scores: Tensor) -> None:
-        """Copy the result to the host once, then hand out plain slices."""
-        paths, lengths = result.paths.tolist(), result.lengths.tolist()
-        counts = result.log_probs.isfinite().sum(-1).tolist()
-        proven, gaps = result.proven.tolist(), result.gaps.tolist()
-        steps = result.step_log_probs
-        for index, sample in enumerate(samples):
-            count, best = counts[index], lengths[index][0]
-            sample.set_pred_label(result.paths[index, 0, :best])
-            sample.set_pred_score(scores[index])
-            fields = dict(
-                pred_score_lower=result.lower[index],
-                pred_score_upper=result.upper[index],
-                pred_paths=[paths[index][k][: lengths[index][k]] for k in range(count)],
-                pred_path_log_probs=result.log_probs[index, :count],
-                pred_step_log_probs=steps[index, 0, : best + 1],
-                pred_proven=proven[index],
-                pred_gap=gaps[index],
-            )
-            if sets is not None:
-                fields['pred_set_log_prob_lower'] = float(sets[0][index])
-                fields['pred_set_log_prob_upper'] = float(sets[1][index])
-            for name, value in fields.items():
-                sample.set_field(value, name)
+    def _bias_end(self, step: StepFunction) -> StepFunction:
+        """The step of the model whose log-odds of END are changed."""
+        end = self.vocabulary.end
 
+        def biased(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            log_probs, state = step(tokens, state)
+            log_probs = log_probs.clone()
+            log_probs[:, end] += self.end_bias
+            return log_probs.log_softmax(-1), state
 
-def label_scores(result: SearchResult) -> Tensor:
-    """The point estimate (N, C) of P(label in set): see docs/scores.md.
-
-    Halfway between the mass that names the label and the largest probability that any step gave
-    it, and never outside the certified bounds.
-    """
-    middle = (result.lower + result.largest) / 2
-    return torch.minimum(torch.maximum(middle, result.lower), result.upper)
+        return biased
