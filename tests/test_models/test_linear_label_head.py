@@ -7,6 +7,7 @@ from mmpretrain.structures import DataSample
 
 from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.models import LinearLabelHead, MultiLabelSoftmaxLoss, WARPLoss
+from cnnrnn_mm.models.heads.marginal_branch import MarginalBranch
 
 LABELS = [[0, 3], [], [2]]
 
@@ -89,6 +90,40 @@ def test_samples_keep_what_they_hold():
     assert found[0].gt_label.tolist() == [0, 3] and len(found[0].pred_label) == 2
 
 
+def test_a_hidden_layer_is_that_of_the_marginal_branch():
+    head = LinearLabelHead(4, 6, hidden_dims=5, dropout=0.3)
+    branch = MarginalBranch(4, 6, hidden_dims=5, dropout=0.3)
+    head.init_weights()  # torch's own start, as the branch has
+    assert 0.1 < float(head.fc.weight.detach().abs().max()) < 5**-0.5
+    head.hidden.load_state_dict(branch.hidden[1].state_dict())
+    head.fc.load_state_dict(branch.classifier.state_dict())
+    feats = torch.randn(3, 6)
+    for training in (True, False):
+        head.train(training), branch.train(training)
+        torch.manual_seed(1)
+        logits = head((feats,))
+        torch.manual_seed(1)
+        assert torch.equal(logits, branch(feats))
+    labels = [one.gt_label for one in samples()]
+    ours, theirs = head.loss((feats,), samples())['loss'], branch.loss(branch(feats), labels)
+    assert torch.allclose(ours, theirs)
+    scores = torch.stack([one.pred_score for one in head.predict((feats,))])
+    assert torch.allclose(scores, branch(feats).sigmoid())
+
+
+def test_dropout_without_a_hidden_layer_is_that_of_the_feature():
+    head, feats = make_head('sigmoid', dropout=0.5), (torch.ones(200, 6),)
+    assert torch.equal(head.eval().pre_logits(feats), feats[0])
+    values = head.train().pre_logits(feats)
+    assert set(values.unique().tolist()) == {0.0, 2.0}
+
+
+@pytest.mark.parametrize('hidden_dims', [0, 5])
+def test_maps_are_averaged(hidden_dims):
+    head, maps = make_head('sigmoid', hidden_dims=hidden_dims), torch.randn(3, 6, 2, 2)
+    assert torch.allclose(head((maps,)), head((maps.mean((2, 3)),)), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
@@ -97,6 +132,11 @@ def test_samples_keep_what_they_hold():
         (dict(score='raw'), 'no natural threshold: set topk'),
         (dict(score='raw', topk=5), r'topk is 5: set it to a value in 1\.\.4'),
         (dict(topk=0), r'topk is 0: set it to a value in 1\.\.4'),
+        (
+            dict(hidden_dims=-1),
+            'hidden_dims is -1 and dropout is 0.0: set hidden_dims to 0 or more',
+        ),
+        (dict(dropout=1.0), 'dropout is 1.0: .* to a value in'),
     ],
 )
 def test_wrong_options(options, message):

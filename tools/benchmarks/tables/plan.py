@@ -17,12 +17,13 @@ from rich.console import Console
 
 from cnnrnn_mm.errors import UsageError
 
+from .data import Data, describe_data, split_of
 from .pool import perform_all
 from .published import PublishedSet, find_set, known_sets
 from .row import Row, apply_row, has_paths, load_row
-from .runs import Data, Run, describe_data, make_run, split_of
+from .runs import Run, make_run
 
-__all__ = ['Plan', 'describe_work', 'make_plan']
+__all__ = ['Plan', 'check_names', 'describe_work', 'make_plan', 'open_config']
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,7 +57,7 @@ class Plan:
     def perform(self, args: argparse.Namespace, console: Console) -> int:
         """Do what is not done yet; how many runs failed."""
         runs = list(self.runs.values())
-        done = sum(len(one.finished(one.read_record())) == len(one.decodings) for one in runs)
+        done = sum(one.is_finished() for one in runs)
         console.print(
             f'{self.name}: {len(runs)} runs, {done} of them finished before; '
             f'{self.data.train["images"]} images to train on, {self.data.evaluated["images"]} of '
@@ -88,18 +89,11 @@ def make_plan(args: argparse.Namespace, number: int) -> Plan:
         UsageError: If config, rows, data, features or options do not fit each other.
     """
     config = args.configs[number]
-    if not Path(config).is_file():
-        raise UsageError(f'config {config} does not exist: check the path')
     names = [Path(one).stem for one in args.configs]
     if names.count(names[number]) > 1:
         raise UsageError(f"two configs are called '{names[number]}': rename one, or run them apart")
-    cfg = Config.fromfile(config)
-    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-    if cfg.get('model', {}).get('head') is None or not has_paths(cfg):
-        raise UsageError(f'{config} has no CNNRNNHead: give a CNN-RNN config, the rows change it')
-    rows = [load_row(one) for one in args.rows]
-    if len({one.name for one in rows}) < len(rows):
-        raise UsageError(f'two rows have one name: {", ".join(one.name for one in rows)}')
+    cfg = open_config(config)
+    rows = check_names([load_row(one) for one in args.rows])
     split = split_of(cfg, config, args.split)
     data = describe_data(cfg, split)
     if max(args.k) > len(data.classes):
@@ -125,6 +119,28 @@ def make_plan(args: argparse.Namespace, number: int) -> Plan:
     paths = {row.name: has_paths(apply_row(cfg, row)) for row in rows}
     published = _published(args.published, cfg, split)
     return Plan(names[number], config, features, data, rows, paths, published, runs)
+
+
+def open_config(path: str) -> Config:
+    """Load the config that the rows change, and make its scope the current one.
+
+    Raises:
+        UsageError: If there is none, or it has no head of paths.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f'config {path} does not exist: check the path')
+    cfg = Config.fromfile(path)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    if cfg.get('model', {}).get('head') is None or not has_paths(cfg):
+        raise UsageError(f'{path} has no CNNRNNHead: give a CNN-RNN config, the rows change it')
+    return cfg
+
+
+def check_names(rows: list[Row]) -> list[Row]:
+    """The rows; a ``UsageError`` where two have one name."""
+    if len({one.name for one in rows}) < len(rows):
+        raise UsageError(f'two rows have one name: {", ".join(one.name for one in rows)}')
+    return rows
 
 
 def describe_work() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 import multiprocessing
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .runs import Run
-from .worker import perform
+from .worker import Report, perform
 
-__all__ = ['perform_all']
+__all__ = ['Work', 'perform_all']
+
+#: Does a run, in whichever process: ``work(run, about, report) -> record``.
+Work = Callable[[Run, dict[str, Any], Report], dict[str, Any]]
 
 #: Seconds between two looks at the progress.
 INTERVAL = 0.5
@@ -27,7 +30,12 @@ _messages: Any = None  # in a worker: the queue to the parent
 
 
 def perform_all(
-    runs: Sequence[Run], about: dict[str, Any], jobs: int, threads: int, console: Console
+    runs: Sequence[Run],
+    about: dict[str, Any],
+    jobs: int,
+    threads: int,
+    console: Console,
+    work: Work = perform,
 ) -> list[dict[str, Any]]:
     """Perform runs, and go on with the others where one fails.
 
@@ -37,6 +45,7 @@ def perform_all(
         jobs: Runs at a time; 1 for all of them in this process.
         threads: Of torch, for each.
         console: For the progress.
+        work: What is done with each; to be found by its name in another process.
 
     Returns:
         The record of each run.
@@ -53,14 +62,14 @@ def perform_all(
         bars = _Bars(progress, runs)
         make = _one_by_one if jobs == 1 else _side_by_side
         records: list[dict[str, Any]] = [{} for _ in runs]
-        for number, record in make(runs, about, jobs, threads, bars):
+        for number, record in make(work, runs, about, jobs, threads, bars):
             records[number] = record
             bars.end(number, record)
     return records
 
 
 def _one_by_one(
-    runs: Sequence[Run], about: dict, _: int, threads: int, bars: '_Bars'
+    work: Work, runs: Sequence[Run], about: dict, _: int, threads: int, bars: '_Bars'
 ) -> Iterator[tuple[int, dict]]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -70,13 +79,13 @@ def _one_by_one(
             def report(step: int, total: int, number: int = number) -> None:
                 bars.move(number, step, total)
 
-            yield number, perform(run, about, report)
+            yield number, work(run, about, report)
     finally:
         torch.set_num_threads(before)
 
 
 def _side_by_side(
-    runs: Sequence[Run], about: dict, jobs: int, threads: int, bars: '_Bars'
+    work: Work, runs: Sequence[Run], about: dict, jobs: int, threads: int, bars: '_Bars'
 ) -> Iterator[tuple[int, dict]]:
     context = multiprocessing.get_context('spawn')
     messages = context.Queue()
@@ -84,7 +93,8 @@ def _side_by_side(
         min(jobs, len(runs)) or 1, context, _start_worker, (messages, threads)
     ) as pool:
         futures: dict[Future, int] = {
-            pool.submit(_perform, number, run, about): number for number, run in enumerate(runs)
+            pool.submit(_perform, work, number, run, about): number
+            for number, run in enumerate(runs)
         }
         left = set(futures)
         while left:
@@ -109,12 +119,12 @@ def _start_worker(messages: Any, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _perform(number: int, run: Run, about: dict[str, Any]) -> dict[str, Any]:
+def _perform(work: Work, number: int, run: Run, about: dict[str, Any]) -> dict[str, Any]:
     def report(step: int, total: int) -> None:
         if step % STEPS == 0 or step == total:
             _messages.put((number, step, total))
 
-    return perform(run, about, report)
+    return work(run, about, report)
 
 
 class _Bars:

@@ -14,7 +14,7 @@ from .protocols import COLUMNS
 from .summary import class_precision, make_table, make_tuning
 from .writing import TextTable, lines_to_text, print_tables, tuning_to_text, write_markdown
 
-__all__ = ['write_results']
+__all__ = ['describe_head', 'write_results']
 
 RESULTS, TABLES, TUNING = 'results.json', 'table.md', 'tuning.md'
 
@@ -54,7 +54,7 @@ def write_results(
     beside.write_text(json.dumps(results, indent=2) + '\n', encoding='utf-8')
     beside.replace(args.out / RESULTS)
     print_tables(console, texts)
-    write_markdown(args.out / (TUNING if args.lr_factors else TABLES), _head(work), texts)
+    write_markdown(args.out / (TUNING if args.lr_factors else TABLES), describe_head(work), texts)
     return results
 
 
@@ -105,7 +105,8 @@ def _notes(plan: Plan) -> list[str]:
     return notes
 
 
-def _head(work: dict[str, Any]) -> list[str]:
+def describe_head(work: dict[str, Any]) -> list[str]:
+    """Title, date, command, versions and commit, above the tables."""
     versions = ', '.join(f'{name} {version}' for name, version in work['versions'].items())
     git = work['git']
     state = '' if git is None else f' Commit {git["commit"]}'

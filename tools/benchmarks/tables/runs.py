@@ -4,7 +4,7 @@
 import copy
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,15 @@ from mmengine.config import Config, ConfigDict
 from cnnrnn_mm.apis import use_cached_features
 from cnnrnn_mm.apis.dataset_configs import pipeline_of
 from cnnrnn_mm.apis.fingerprint import digest
-from cnnrnn_mm.apis.split_dataset import build_split_dataset
-from cnnrnn_mm.datasets.annotations import class_names, describe, read_labels
-from cnnrnn_mm.datasets.cached_features import read_meta
-from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.version import __version__
 
+from .data import Data, make_of
 from .protocols import Decoding, decodings
 from .row import Row, apply_row, has_paths
 
-__all__ = ['Data', 'Run', 'describe_data', 'make_run', 'split_of']
+__all__ = ['Run', 'make_run', 'make_training', 'plain']
 
 RECORD = 'record.json'
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a config trains and evaluates on.
-
-    Attributes:
-        split: The one that is evaluated.
-        classes: C class names.
-        train: Name, number of images and digest of paths and labels.
-        evaluated: The same of the split.
-    """
-
-    split: str
-    classes: list[str]
-    train: dict[str, Any]
-    evaluated: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,24 +33,28 @@ class Run:
         seed: Of the training.
         factor: Of the learning rate.
         cfg: Of the training, without an evaluation.
-        loader: Config of the evaluated split's dataloader.
-        decodings: What is evaluated.
+        loaders: Configs of the dataloaders of the evaluated splits.
         folder: For everything that the run writes.
         digest: Of all that decides the weights.
-        digests: Of all that decides each evaluation, beside the weights.
-        dump: Whether the predictions are written, too.
+        digests: Of all that decides each evaluation, by its name, beside the weights.
+        dump: Whether each evaluation leaves a file of predictions.
+        suffix: Of these files.
+        decodings: What is evaluated, for the tables of the paper.
+        options: Other options of the evaluations.
     """
 
     row: str
     seed: int
     factor: float
     cfg: Config
-    loader: ConfigDict
-    decodings: list[Decoding]
+    loaders: dict[str, ConfigDict]
     folder: Path
     digest: str
     digests: dict[str, str]
     dump: bool = False
+    suffix: str = '.pkl'
+    decodings: list[Decoding] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -89,9 +73,13 @@ class Run:
             and (not self.dump or self.dump_path(name).is_file())
         ]
 
-    def dump_path(self, decoding: str) -> Path:
-        """Where the predictions of a decoding are written."""
-        return self.folder / f'{decoding}.pkl'
+    def dump_path(self, evaluation: str) -> Path:
+        """Where the predictions of an evaluation are written."""
+        return self.folder / f'{evaluation}{self.suffix}'
+
+    def is_finished(self) -> bool:
+        """Whether nothing is left to be done."""
+        return len(self.finished(self.read_record())) == len(self.digests)
 
     def read_record(self) -> dict:
         """What an earlier run left; empty where there is nothing that can be read."""
@@ -105,33 +93,6 @@ class Run:
         beside = self.folder / f'.{RECORD}.new'
         beside.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
         beside.replace(self.folder / RECORD)
-
-
-def split_of(cfg: Config, name: str, split: str | None) -> str:
-    """The split to evaluate: the one asked for, or val, or test where there is no val.
-
-    Raises:
-        UsageError: If the config does not have it.
-    """
-    there = [one for one in ('val', 'test') if cfg.get(f'{one}_dataloader') is not None]
-    if split is not None and split not in there or not there:
-        has = ' and '.join(there) if there else 'neither val nor test'
-        raise UsageError(f'{name} has no {split or "split to evaluate"}: it has {has}')
-    return there[0] if split is None else split
-
-
-def describe_data(cfg: Config, split: str) -> Data:
-    """Read the label lists of both splits."""
-    facts = []
-    for one in ('train', split):
-        dataset = build_split_dataset(cfg, one)
-        labels, paths = read_labels(dataset)
-        content = [[path, label.tolist()] for path, label in zip(paths, labels, strict=True)]
-        facts.append(dict(name=describe(dataset), images=len(paths), digest=digest(content)))
-        classes = class_names(dataset)
-    if classes is None:
-        raise UsageError(f'{facts[1]["name"]} has no class names: give metainfo=dict(classes=...)')
-    return Data(split, classes, *facts)
 
 
 def make_run(
@@ -165,9 +126,40 @@ def make_run(
     own = changed.get(f'{data.split}_evaluator') or []
     own = own if isinstance(own, list) else [own]
     ways = decodings(has_paths(changed), ks, own, _names_difficult(changed, data.split))
+    final, loaders, trained = make_training(changed, seed, folder, data, features, [data.split])
+    about = [data.evaluated, make_of(features, data.split), plain(loaders[data.split])]
+    digests = {one.name: digest([*about, plain(asdict(one))]) for one in ways}
+    factor = row.lr_factor if lr_factor is None else lr_factor
+    return Run(
+        row.name, seed, factor, final, loaders, folder, trained, digests, dump, decodings=ways
+    )
+
+
+def make_training(
+    cfg: Config,
+    seed: int,
+    folder: Path,
+    data: Data,
+    features: str | None,
+    splits: Sequence[str],
+) -> tuple[Config, dict[str, ConfigDict], str]:
+    """A training without an evaluation, which saves the weights of the last epoch.
+
+    Args:
+        cfg: Config of a row, with all that the run's options change; it is not changed.
+        seed: Of weights, order of the images and all other draws.
+        folder: For everything that the run writes.
+        data: The config's data.
+        features: Folder of cached features; None for images in the loop.
+        splits: Those that will be evaluated.
+
+    Returns:
+        The config, the dataloaders of the splits, and the digest of all that decides the weights.
+    """
+    changed = copy.deepcopy(cfg)
     if features is not None:
-        changed = use_cached_features(changed, features, ('train', data.split))
-    loader = changed[f'{data.split}_dataloader']
+        changed = use_cached_features(changed, features, ('train', *splits))
+    loaders = {split: changed[f'{split}_dataloader'] for split in splits}
     for one in ('val', 'test'):
         for part in ('dataloader', 'cfg', 'evaluator'):
             changed[f'{one}_{part}'] = None
@@ -177,17 +169,11 @@ def make_run(
     )
     changed.randomness = {**(changed.get('randomness') or {}), 'seed': seed}
     changed.resume, changed.launcher = False, 'none'
-    seen = [_make_of(features, one) for one in ('train', data.split)]
-    trained = digest([__version__, data.train, seen[0], _plain(changed)])
-    digests = {
-        one.name: digest([data.evaluated, seen[1], _plain(loader), _plain(asdict(one))])
-        for one in ways
-    }
+    trained = digest([__version__, data.train, make_of(features, 'train'), plain(changed)])
     changed.work_dir = str(folder)
     # The host writes a config several times a run, and formatting it takes a second each time.
     final = Config(changed.to_dict(), filename=changed.filename, format_python_code=False)
-    factor = row.lr_factor if lr_factor is None else lr_factor
-    return Run(row.name, seed, factor, final, loader, ways, folder, trained, digests, dump)
+    return final, loaders, trained
 
 
 def _names_difficult(cfg: Config, split: str) -> bool:
@@ -196,21 +182,14 @@ def _names_difficult(cfg: Config, split: str) -> bool:
     return any('gt_label_difficult' in one.get('meta_keys', ()) for one in pipeline)
 
 
-def _make_of(features: str | None, split: str) -> dict | None:
-    """What a split's cached features were made from."""
-    if features is None or not (Path(features) / split).is_dir():  # test on the features of val
-        return None
-    return read_meta(Path(features) / split)['fingerprint']
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """In types that JSON has."""
     if isinstance(value, Config):
         value = value.to_dict()
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return getattr(value, '__qualname__', None) or repr(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.evaluator import DumpResults, Evaluator
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmpretrain.registry import METRICS
@@ -20,16 +20,23 @@ from cnnrnn_mm.models.constant_features import check_constant, weights_digest
 
 from .runs import Run
 
-__all__ = ['perform']
+__all__ = ['Evaluate', 'Report', 'evaluate_decodings', 'perform']
 
 #: Called with the number of steps done and their total.
 Report = Callable[[int, int], None]
+#: ``evaluate(run, model, done)``: a dict with ``digest`` for each evaluation that is not done yet.
+Evaluate = Callable[[Run, torch.nn.Module, list[str]], dict[str, Any]]
 #: In a checkpoint: digests of the parts that it leaves out.
 FROZEN = 'frozen'
 
 
-def perform(run: Run, about: dict[str, Any], report: Report) -> dict[str, Any]:
+def perform(
+    run: Run, about: dict[str, Any], report: Report, evaluate: Evaluate | None = None
+) -> dict[str, Any]:
     """Do what of a run is not done yet.
+
+    What is evaluated are the weights of the checkpoint, behind the training as well as later: with
+    the host's ``EMAHook`` they are the averaged ones, and those of the model are not.
 
     Everything that is printed goes to ``output.txt`` in the run's folder.
 
@@ -37,10 +44,11 @@ def perform(run: Run, about: dict[str, Any], report: Report) -> dict[str, Any]:
         run: The run.
         about: Written into the record of whatever is made now: date, versions, and so on.
         report: Told of the progress.
+        evaluate: Evaluates a trained model; None for :func:`evaluate_decodings`.
 
     Returns:
-        The record: ``training``, with its time and what ``about`` holds, ``evaluations``, each with
-        its ``metrics``, and ``evaluation``, the time of the last ones. Where it fails there is
+        The record: ``training``, with its time and what ``about`` holds, ``evaluations``, what
+        ``evaluate`` gave, and ``evaluation``, the time of the last ones. Where it fails there is
         ``error`` instead, one line.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -50,16 +58,16 @@ def perform(run: Run, about: dict[str, Any], report: Report) -> dict[str, Any]:
         redirect_stderr(output),
     ):
         try:
-            return _perform(run, about, report)
+            return _perform(run, about, report, evaluate or evaluate_decodings)
         except Exception as error:  # noqa: BLE001 - whatever fails, the other runs go on
             traceback.print_exc()
             return {'error': f'{_one_line(error)} (more in {output.name})'}
 
 
-def _perform(run: Run, about: dict[str, Any], report: Report) -> dict[str, Any]:
+def _perform(run: Run, about: dict[str, Any], report: Report, evaluate: Evaluate) -> dict[str, Any]:
     record = run.read_record()
     done = run.finished(record)
-    if len(done) == len(run.decodings):
+    if len(done) == len(run.digests):
         return record
     cfg = run.cfg
     # Loggers and message hubs are kept by name for as long as the process lives.
@@ -68,15 +76,19 @@ def _perform(run: Run, about: dict[str, Any], report: Report) -> dict[str, Any]:
     runner.register_hook(TrainedPartsHook(report))
     if (record.get('training') or {}).get('digest') == run.digest:
         runner.model.init_weights()  # of what the checkpoint leaves out
-        _check_frozen(runner, run, runner.load_checkpoint(find_latest_checkpoint(run.folder)))
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                hook.before_run(runner)  # it can't see a checkpoint loaded before
     else:
         clock = _Clock()
         runner.train()
         training = dict(digest=run.digest, lr_factor=run.factor, **clock.read(), **about)
         record = dict(training=training, evaluations={})
         run.write_record(record)
+    _check_frozen(runner, run, runner.load_checkpoint(find_latest_checkpoint(run.folder)))
     clock = _Clock()
-    record['evaluations'].update(_evaluate(run, runner.model, done))
+    init_default_scope(run.cfg.get('default_scope', 'mmpretrain'))
+    record['evaluations'].update(evaluate(run, runner.model, done))
     record['evaluation'] = clock.read()
     run.write_record(record)
     return record
@@ -92,11 +104,11 @@ def _check_frozen(runner: Runner, run: Run, checkpoint: dict[str, Any]) -> None:
 
 
 @torch.no_grad()
-def _evaluate(run: Run, model: torch.nn.Module, done: list[str]) -> dict[str, Any]:
+def evaluate_decodings(run: Run, model: torch.nn.Module, done: list[str]) -> dict[str, Any]:
     """Predict in each way, with the features of an image computed once, and measure."""
-    init_default_scope(run.cfg.get('default_scope', 'mmpretrain'))
     wanted = [one for one in run.decodings if one.name not in done]
-    loader = Runner.build_dataloader(run.loader, seed=run.seed)
+    (loader,) = run.loaders.values()
+    loader = Runner.build_dataloader(loader, seed=run.seed)
     evaluators = []
     for one in wanted:
         metrics = [METRICS.build(dict(metric)) for metric in one.metrics]
@@ -157,7 +169,11 @@ class TrainedPartsHook(Hook):
         self.report(runner.iter + 1, runner.max_iters)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Leave out backbone and neck where they are frozen as a whole."""
+        """Leave out backbone and neck where they are frozen as a whole.
+
+        And what only a resumed training needs: the weights that are not averaged.
+        """
+        checkpoint.pop('ema_state_dict', None)
         left_out = checkpoint.setdefault(FROZEN, {})
         for name in ('backbone', 'neck'):
             training = runner.model.training

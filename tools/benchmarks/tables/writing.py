@@ -12,9 +12,16 @@ from rich.table import Table
 
 from .summary import PUBLISHED
 
-__all__ = ['TextTable', 'lines_to_text', 'print_tables', 'tuning_to_text', 'write_markdown']
+__all__ = [
+    'TextTable',
+    'cell_text',
+    'lines_to_text',
+    'print_tables',
+    'tuning_to_text',
+    'write_markdown',
+]
 
-TABLE_WIDTH = 150  # for lines that are not broken, whatever the terminal
+TABLE_WIDTH = 250  # for lines that are not broken, whatever the terminal
 NONE = '-'
 
 
@@ -50,21 +57,25 @@ def lines_to_text(
             source += f', {count} seed{"" if count == 1 else "s"}'
             source += f', {len(line["errors"])} failed' if line['errors'] else ''
         cells = (line['cells'].get(name) for name in columns)
-        text.append([line['method'], line['protocol'], source, *map(_cell, cells)])
+        text.append([line['method'], line['protocol'], source, *map(cell_text, cells)])
     header = ['method', 'labels of an image', 'figures', *columns]
     strong = [number for number, line in enumerate(lines) if line['source'] == PUBLISHED]
     return TextTable(title, header, 3, text, strong, list(notes))
 
 
 def tuning_to_text(
-    title: str, factors: Sequence[float], lines: Sequence[dict], notes: Sequence[str]
+    title: str,
+    factors: Sequence[float],
+    lines: Sequence[dict],
+    notes: Sequence[str],
+    digits: int = 1,
 ) -> TextTable:
     """A table of learning-rate factors; each row's own is marked."""
     text = []
     for line in lines:
         cells = []
         for factor in factors:
-            shown = _cell(line['cells'][factor])
+            shown = cell_text(line['cells'][factor], digits)
             cells.append(f'[{shown}]' if factor == line['lr_factor'] else shown)
         text.append([line['method'], *cells])
     return TextTable(
@@ -106,9 +117,10 @@ def write_markdown(path: Path, head: Sequence[str], tables: Sequence[TextTable])
     beside.replace(path)
 
 
-def _cell(cell: dict | None) -> str:
+def cell_text(cell: dict | None, digits: int = 1) -> str:
+    """Mean and deviation, or a sign for none."""
     if cell is None:
         return NONE
     if cell['deviation'] is None:
-        return f'{cell["mean"]:.1f}'
-    return f'{cell["mean"]:.1f} ± {cell["deviation"]:.1f}'
+        return f'{cell["mean"]:.{digits}f}'
+    return f'{cell["mean"]:.{digits}f} ± {cell["deviation"]:.{digits}f}'
