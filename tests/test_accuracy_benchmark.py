@@ -418,7 +418,7 @@ def test_no_dependency_means_none(config, made, tmp_path):
     for out, ablated in ((tmp_path, True), (made[0], False)):
         head, feats = head_of(out, name if ablated else 'plus')
         with torch.no_grad():
-            image, marginals = head._read(feats)
+            image, marginals = head.read_images(feats)
             one, two = (head.decoder.logits(torch.randn(8, 8), image) for _ in range(2))
         assert torch.allclose(one, two) == ablated
         scale, bias = head.decoder.skip_scale, head.decoder.classifier.bias

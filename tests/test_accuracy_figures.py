@@ -92,7 +92,7 @@ def test_paths_with_known_labels(decoder):
     known, nothing = {'1': given}, torch.zeros_like(given)
     with torch.no_grad():
         found = path_outputs(head, feats, target, nothing, known, options)
-        branch = head._read(feats)[1].sigmoid()
+        branch = head.read_images(feats)[1].sigmoid()
     moved = 0.0
     for row in range(5):
         logs = all_sets(head, feats, row, [2, 0, 3, 1])

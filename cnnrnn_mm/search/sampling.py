@@ -164,7 +164,7 @@ def sample_paths(
         raise UsageError(
             f'no label path drawn for image {lost[0]} of the batch ({len(lost)} such images), '
             'every one breaks a constraint or has probability 0: give the order of the labels if the '
-            'model has one, raise num_samples or loosen the constraints'
+            'the model has one, raise num_samples or loosen the constraints'
         )
     return PathSamples(sets, log_weights, expected)
 

@@ -172,13 +172,20 @@ class CNNRNNHead(BaseModule):
         Returns:
             (N, T, V), not normalised; column C is END.
         """
-        image, _ = self._read(feats)
+        image, _ = self.read_images(feats)
         if tokens is None:
             tokens = image.new_full((len(image), 1), self.vocabulary.start).long()
         return self.decoder(image, tokens)[0]
 
-    def _read(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
-        """What the decoder needs of the images (N, E), and the marginal branch's logits (N, C)."""
+    def read_images(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+        """What the decoder needs of the images, and what the marginal branch says.
+
+        Args:
+            feats: What backbone and neck give.
+
+        Returns:
+            (N, E) for the decoder's searches, and logits (N, C); None without a marginal branch.
+        """
         features = self.feature_dropout(self.pre_logits(feats))
         logits = None if self.marginal_branch is None else self.marginal_branch(features)
         return self.decoder.project_image(features, logits), logits
@@ -200,7 +207,7 @@ class CNNRNNHead(BaseModule):
         ignored = None
         if self.ignore_difficult:
             ignored = [self._ignored_of(*pair) for pair in zip(data_samples, labels, strict=True)]
-        image, logits = self._read(feats)
+        image, logits = self.read_images(feats)
         scorer = BatchScorer(self.decoder, image, self.share_prefixes)
         losses = {'loss': self.loss_module.compute(scorer, labels, ignored, **kwargs)}
         if self.marginal_branch is not None:
@@ -223,7 +230,7 @@ class CNNRNNHead(BaseModule):
         Returns:
             The samples, with the fields that the postprocessor documents.
         """
-        image, logits = self._read(feats)
+        image, logits = self.read_images(feats)
         step, state = self.decoder.begin_search(
             image, self.use_trie, keep_all=self.postprocessor.revisits
         )

@@ -79,7 +79,7 @@ class _Model:
 
     def __init__(self, head: CNNRNNHead, feats: tuple[Tensor, ...]) -> None:
         self.head = head
-        self.image, self.logits = head._read(feats)
+        self.image, self.logits = head.read_images(feats)
         self.start = torch.full((len(self.image),), head.vocabulary.start, device=self.image.device)
         order = getattr(head.decoder, 'order', None)  # of a decoder that has a fixed one
         self.order = None if order is None else order.tolist()
