@@ -16,6 +16,7 @@ from .postprocessors import (
     BestFirstPostprocessor,
     ExpectedF1Decision,
     PathDecision,
+    SetDecision,
     ThresholdDecision,
     UnmaskedGreedyPostprocessor,
 )
@@ -38,6 +39,7 @@ __all__ = [
     'PathDecision',
     'SequenceLoss',
     'SkipDecoder',
+    'SetDecision',
     'ThresholdDecision',
     'UnmaskedGreedyPostprocessor',
     'VGGFullyConnected',

@@ -67,6 +67,31 @@ def test_expected_f1_decision_keeps_to_known_labels():
         assert 3 in sample.pred_label.tolist() and 0 not in sample.pred_label.tolist()
 
 
+@pytest.mark.parametrize('correct', [True, False])
+def test_set_decision_adds_up_the_orders_that_were_found(correct):
+    torch.manual_seed(1)
+    head = CNNRNNHead(
+        C, F, embed_dims=6, hidden_dims=6, dropout=0.0,
+        postprocessor=dict(beam_size=20, decision=dict(type='SetDecision', correct=correct)),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        head.decoder.embedding.weight.mul_(1.5)
+    differs = 0
+    for sample in predict(head):
+        found = {}
+        for path, value in zip(sample.pred_paths, sample.pred_path_log_probs.tolist(), strict=True):
+            found.setdefault(frozenset(path), []).append((math.exp(value), path))
+        values = {
+            one: sum(p for p, _ in paths)
+            * (math.factorial(len(one)) / len(paths) if correct else 1)
+            for one, paths in found.items()
+        }
+        best = max(values, key=values.get)
+        assert sample.pred_label.tolist() == max(found[best])[1]
+        differs += best != frozenset(sample.pred_paths[0])
+    assert differs > 0
+
+
 def test_threshold_decision_takes_the_scores_best_first():
     thr = 0.4
     for sample in predict(build(decision=dict(type='ThresholdDecision', thr=thr))):

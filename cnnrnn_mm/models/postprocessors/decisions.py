@@ -13,8 +13,9 @@ from torch import Tensor
 from ...errors import UsageError
 from ...registry import MODELS
 from ...search import PathSamples, SearchResult, expected_f1_sets
+from ...search.types import NEVER
 
-__all__ = ['Decoded', 'ExpectedF1Decision', 'PathDecision', 'ThresholdDecision']
+__all__ = ['Decoded', 'ExpectedF1Decision', 'PathDecision', 'SetDecision', 'ThresholdDecision']
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,47 @@ class PathDecision:
         """N tensors (n_i,) int64."""
         paths, lengths = decoded.result.paths[:, 0], decoded.result.lengths[:, 0].tolist()
         return [path[:length] for path, length in zip(paths, lengths, strict=True)]
+
+
+@MODELS.register_module()
+class SetDecision:
+    """The label set whose paths are most probable together, for models without a fixed order.
+
+    Such a model spreads the probability of n labels over up to n! paths, and the single best path
+    is then often the empty one or a short one. The probabilities of the m orders of a set that the
+    search found are added up and multiplied by n! / m, as if the others were like them. Labels
+    stand in the order of the set's best path.
+
+    Args:
+        correct: Whether to multiply. Without it only what was found counts.
+    """
+
+    def __init__(self, correct: bool = True) -> None:
+        self.correct = correct
+
+    def __call__(self, decoded: Decoded) -> list[Tensor]:
+        """N tensors (n_i,) int64."""
+        result = decoded.result
+        num_images, num_paths, longest = result.paths.shape
+        images = torch.arange(num_images, device=result.paths.device)
+        images = images.repeat_interleave(num_paths)
+        keys = torch.cat([images.unsqueeze(1), result.paths.flatten(0, 1).sort(-1).values], 1)
+        found = result.log_probs.flatten() > NEVER
+        keys = torch.where(found.unsqueeze(1), keys, -1)
+        _, sets, orders = keys.unique(dim=0, return_inverse=True, return_counts=True)
+        log_probs = result.log_probs.flatten().double()  # (N * K,)
+        highest = log_probs.new_full((len(orders),), NEVER)
+        highest = highest.scatter_reduce(0, sets, log_probs, 'amax').clamp(min=-1e30)
+        sums = torch.zeros_like(highest).index_add_(0, sets, (log_probs - highest[sets]).exp())
+        values = (sums.log() + highest)[sets]
+        if self.correct:
+            values = values + torch.lgamma(result.lengths.flatten() + 1.0) - orders[sets].log()
+        values = torch.where(found, values, NEVER).view(num_images, num_paths)
+        best = values.argmax(1)  # the first of a set's paths is its best one
+        return [
+            result.paths[row, path, : int(result.lengths[row, path])]
+            for row, path in enumerate(best.tolist())
+        ]
 
 
 @MODELS.register_module()
