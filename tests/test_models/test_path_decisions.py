@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from cnnrnn_mm.errors import UsageError
-from cnnrnn_mm.models import CNNRNNHead
+from cnnrnn_mm.models import CNNRNNHead, SetDecision
+from cnnrnn_mm.models.postprocessors.decisions import Decoded
+from cnnrnn_mm.search import SearchResult
 
 C, F, N = 4, 6, 12
 SUBSETS = [frozenset(one) for size in range(C + 1) for one in combinations(range(C), size)]
@@ -67,29 +69,33 @@ def test_expected_f1_decision_keeps_to_known_labels():
         assert 3 in sample.pred_label.tolist() and 0 not in sample.pred_label.tolist()
 
 
-@pytest.mark.parametrize('correct', [True, False])
-def test_set_decision_adds_up_the_orders_that_were_found(correct):
-    torch.manual_seed(1)
-    head = CNNRNNHead(
-        C, F, embed_dims=6, hidden_dims=6, dropout=0.0,
-        postprocessor=dict(beam_size=20, decision=dict(type='SetDecision', correct=correct)),
-    ).eval()  # fmt: skip
-    with torch.no_grad():
-        head.decoder.embedding.weight.mul_(1.5)
-    differs = 0
-    for sample in predict(head):
-        found = {}
-        for path, value in zip(sample.pred_paths, sample.pred_path_log_probs.tolist(), strict=True):
-            found.setdefault(frozenset(path), []).append((math.exp(value), path))
-        values = {
-            one: sum(p for p, _ in paths)
-            * (math.factorial(len(one)) / len(paths) if correct else 1)
-            for one, paths in found.items()
-        }
-        best = max(values, key=values.get)
-        assert sample.pred_label.tolist() == max(found[best])[1]
-        differs += best != frozenset(sample.pred_paths[0])
-    assert differs > 0
+FOUND = [
+    {(): 0.3, (0, 1): 0.2, (1, 0): 0.19, (2,): 0.1},  # two orders of one set
+    {(): 0.3, (1, 0): 0.2, (2,): 0.1, (3, 1): 0.05},  # one of two orders was found
+    {(2, 0, 1): 0.02, (3,): 0.1},  # one of six
+    {(): 0.5},
+]
+
+
+@pytest.mark.parametrize(
+    ('correct', 'expected'),
+    [(False, [[0, 1], [], [3], []]), (True, [[0, 1], [1, 0], [2, 0, 1], []])],
+)
+def test_set_decision_adds_up_the_orders_that_were_found(correct, expected):
+    paths, lengths = torch.full((4, 4, 3), -1), torch.zeros(4, 4, dtype=torch.long)
+    log_probs = torch.full((4, 4), -torch.inf)
+    for row, found in enumerate(FOUND):
+        ranked = sorted(found.items(), key=lambda one: -one[1])
+        for place, (path, probability) in enumerate(ranked):
+            paths[row, place, : len(path)] = torch.tensor(path, dtype=torch.long)
+            lengths[row, place], log_probs[row, place] = len(path), math.log(probability)
+    nothing = torch.zeros(4, C)
+    result = SearchResult(
+        paths, lengths, log_probs, paths.float(), nothing, nothing, nothing, log_probs[:, 0],
+        lengths[:, 0],
+    )  # fmt: skip
+    answers = SetDecision(correct)(Decoded(result, nothing, None))
+    assert [one.tolist() for one in answers] == expected
 
 
 def test_threshold_decision_takes_the_scores_best_first():

@@ -17,7 +17,7 @@ __all__ = ['FOLDER', 'ROWS', 'has_needs', 'make_run', 'trainings_of']
 
 FOLDER = Path(__file__).parent / 'rows'
 INDEPENDENT = ('linear', 'mlp', 'asl', 'csra', 'mlp-ensemble', 'nearest', 'conditional-mlp')
-PATHS = ('paper', 'corel5k', 'pla', 'mla', 'set-loss', 'skip', 'plus')
+PATHS = ('paper', 'relu', 'corel5k', 'pla', 'mla', 'set-loss', 'skip', 'plus')
 ABLATIONS = ('no-rnn', 'no-dependency', 'image', 'attached', 'rare-first')
 ROWS = (*INDEPENDENT, *PATHS, *(f'plus-{name}' for name in ABLATIONS))
 
