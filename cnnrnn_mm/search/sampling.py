@@ -111,12 +111,15 @@ def sample_paths(
 ) -> PathSamples:
     """Draw S label paths of each image by sequential importance sampling.
 
-    At each step the constraints mask what is not allowed, the rest is normalised and drawn from,
-    and the mass of the rest is multiplied into the sample's weight. So a sample's weight times the
-    probability that it was drawn with is equation (6), and weighted averages converge to
-    conditional expectations. For a model that names labels in one order, give that ``order``: the
-    weight is then the probability of what is known at each step, and no sample is lost in a dead
-    end behind a required label that is missing.
+    At each step the constraints mask what is not allowed, and what is drawn comes from the rest,
+    normalised. A sample's weight is its probability, equation (6), divided by that of drawing it,
+    so weighted averages converge to conditional expectations.
+
+    For a model that names labels in one order, give that ``order``. Each step is then taken apart
+    into a chain: is the first label next, if not, is the second one? What is known is not drawn,
+    but answers itself, and the weight is the product of the probabilities of these answers. For a
+    chain of sigmoids that is the probability that the labels known present are there and those
+    known absent are not, each given the labels before it (likelihood weighting).
 
     Samples with the same prefix share one row of ``step``, and split among its tokens by stratified
     draws: n samples take one uniform number from each n-th of [0, 1). The numbers are drawn on the
@@ -156,14 +159,15 @@ def sample_paths(
         rules = Rules(limits, len(start_tokens[part]), num_labels, device)
         before = rules.feed_prefixes(step, tuple(one[part] for one in state), start_tokens[part])
         samples = PathSamples(sets[part], log_weights[part], expected[part])
-        broken = _draw_(step, *before, rules, samples, torch.Generator().manual_seed(seed))
+        draws = torch.Generator().manual_seed(seed)
+        broken = _draw_(step, *before, rules, _orders(limits), samples, draws)
         if broken:
             raise NonFiniteScoresError([first + image for image in broken])
     lost = (log_weights == NEVER).all(-1).nonzero().flatten().tolist()
     if lost:
         raise UsageError(
             f'no label path drawn for image {lost[0]} of the batch ({len(lost)} such images), '
-            'every one breaks a constraint or has probability 0: give the order of the labels if the '
+            'every one breaks a constraint or has probability 0: give the order of the labels if '
             'the model has one, raise num_samples or loosen the constraints'
         )
     return PathSamples(sets, log_weights, expected)
@@ -174,6 +178,7 @@ def _draw_(
     tokens: Tensor,
     state: State,
     rules: Rules,
+    given_orders: list[tuple[int, ...] | None],
     samples: PathSamples,
     generator: torch.Generator,
 ) -> list[int]:
@@ -181,6 +186,9 @@ def _draw_(
     num_images, num_samples, num_labels = samples.sets.shape
     device = tokens.device
     sets, log_weights = samples.sets.view(-1, num_labels), samples.log_weights.view(-1)
+    orders = list(dict.fromkeys(given_orders))
+    order_of = torch.tensor([orders.index(one) for one in given_orders], device=device)
+    order_of = order_of if len(given_orders) > 1 else order_of.expand(num_images)
     # Distinct prefixes, by image, and the samples at each, side by side.
     images = torch.arange(num_images, device=device)  # (M,)
     paths = torch.empty((num_images, 1, 0), dtype=torch.long, device=device)  # (M, 1, T)
@@ -190,43 +198,96 @@ def _draw_(
 
     for length in range(rules.max_length + 1):
         log_probs, state = step(tokens, state)
-        log_probs = log_probs.float().clone()  # (M, V)
-        labels, ends = log_probs[:, :num_labels].unsqueeze(1), log_probs[:, num_labels:]
-        rules.apply_(labels, ends, Hypotheses(paths, length, images, rules.rows))
-        mass = log_probs.logsumexp(-1)  # (M,)
-        broken = mass.isnan() | mass.isposinf()
+        log_probs = log_probs.float()  # (M, V)
+        broken = ~(log_probs.amax(-1) < torch.inf)
         if bool(broken.any()):
             return images[broken].unique().tolist()
-        scores = scores + mass
-        probs = log_probs.sub_(mass.clamp(min=torch.finfo(mass.dtype).min).unsqueeze(-1)).exp_()
-        visits = (probs[:, :num_labels].double()).mul_((counts / num_samples).unsqueeze(-1))
+        allowed = log_probs.clone()
+        labels, ends = allowed[:, :num_labels].unsqueeze(1), allowed[:, num_labels:]
+        rules.apply_(labels, ends, Hypotheses(paths, length, images, rules.rows))
+        probs = _proposal(log_probs, allowed, orders, order_of[images])
+        alive = probs.amax(-1) > 0  # (M,)
+        visits = (probs[:, :num_labels] * (counts / num_samples).unsqueeze(-1)).double()
         samples.expected.index_add_(0, images, visits)
-        del visits
+        del visits, allowed, labels, ends
 
         node = torch.repeat_interleave(counts)  # (P,), the prefix of each sample
         uniform = torch.rand(num_samples, generator=generator, dtype=torch.float64).to(device)
         rank = torch.arange(len(node), device=device) - (counts.cumsum(0) - counts)[node]
         uniform = (uniform[going % num_samples] + rank) / counts[node]
-        drawn = _tokens_at((probs.double() * UNITS).long().cumsum_(-1), node, uniform)  # (P,)
-        alive = mass[node] > NEVER
-        ended = alive & (drawn == num_labels)
-        log_weights[going[ended]] = scores[node[ended]]
-        goes_on = alive & ~ended
-        going, node, drawn = going[goes_on], node[goes_on], drawn[goes_on]
+        drawn = _tokens_at((probs * UNITS).long().cumsum_(-1), node, uniform)  # (P,)
+        # Strata ascend, and so do the tokens drawn after a prefix: equal ones stand side by side.
+        keys, place, counts = torch.unique_consecutive(
+            node * (num_labels + 1) + drawn, return_inverse=True, return_counts=True
+        )
+        parents, tokens = keys.div(num_labels + 1, rounding_mode='floor'), keys % (num_labels + 1)
+        weight = log_probs[parents, tokens].double() - probs[parents, tokens].double().log()
+        scores = torch.where(alive[parents], scores[parents] + weight, NEVER)
+        ended = drawn == num_labels
+        log_weights[going[ended]] = scores[place[ended]]
+        goes_on = (~ended) & alive[node]
+        going, drawn = going[goes_on], drawn[goes_on]
+        keep = (tokens < num_labels) & alive[parents]
         if len(going) == 0:
             break
         sets[going, drawn] = True
-        # Strata ascend, and so do the tokens drawn after a prefix: equal ones stand side by side.
-        keys, counts = torch.unique_consecutive(node * (num_labels + 1) + drawn, return_counts=True)
-        parents, tokens = keys.div(num_labels + 1, rounding_mode='floor'), keys % (num_labels + 1)
+        tokens, parents, counts, scores = tokens[keep], parents[keep], counts[keep], scores[keep]
         state = tuple(part.index_select(0, parents) for part in state)
-        images, scores = images[parents], scores[parents]
+        images = images[parents]
         paths = torch.cat([paths[parents], tokens.view(-1, 1, 1)], -1)
 
     for image, prefix in enumerate(rules.prefixes):
         samples.sets[image, :, list(prefix)] = True
         samples.expected[image, list(prefix)] = 1.0
     return []
+
+
+def _orders(limits: Constraints | Sequence[Constraints] | None) -> list[tuple[int, ...] | None]:
+    """The order of each image, or one for all."""
+    if limits is None or isinstance(limits, Constraints):
+        limits = [limits or Constraints()]
+    return [one.order for one in limits]
+
+
+def _proposal(
+    log_probs: Tensor, allowed: Tensor, orders: list[tuple[int, ...] | None], order_of: Tensor
+) -> Tensor:
+    """What the next token is drawn from, (M, V); rows of zeros where nothing is allowed.
+
+    Args:
+        log_probs: (M, V), the model's.
+        allowed: (M, V), the same with -inf where a constraint forbids to go on.
+        orders: The orders there are; None for no order.
+        order_of: (M,) int64, which of them holds for each prefix.
+    """
+    if len(orders) == 1:
+        return _next(log_probs, allowed, orders[0])
+    probs = torch.empty_like(log_probs)
+    for index, order in enumerate(orders):
+        rows = (order_of == index).nonzero().squeeze(-1)
+        probs[rows] = _next(log_probs[rows], allowed[rows], order)
+    return probs
+
+
+def _next(log_probs: Tensor, allowed: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """:func:`_proposal` for one order."""
+    if order is None:
+        mass = allowed.logsumexp(-1, keepdim=True).clamp_(min=torch.finfo(allowed.dtype).min)
+        return (allowed - mass).exp_()
+    columns = torch.tensor([*order, len(order)], device=log_probs.device)
+    probs = log_probs.index_select(1, columns).exp_()  # by place, END last
+    left = probs.flip(-1).cumsum(-1).flip(-1)  # that it is this token or one behind
+    behind = torch.cat([left[:, 1:], torch.zeros_like(left[:, :1])], -1)
+    may = allowed.index_select(1, columns) > NEVER
+    answers = may & (left > 0)  # the places whose answer is drawn
+    passed = torch.where(answers, behind / left, 1.0).cumprod(-1)
+    passed = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], -1)  # before this place
+    found = torch.where(answers, passed * (probs / left), 0.0)
+    # The last token allowed is the only one left when it is asked about.
+    places = torch.arange(len(columns), device=may.device)
+    last = torch.where(may, places, 0).amax(-1, keepdim=True)
+    found.scatter_(1, last, torch.where(may, passed, 0.0).gather(1, last))
+    return torch.empty_like(found).index_copy_(1, columns, found)
 
 
 def _tokens_at(cumulated: Tensor, rows: Tensor, uniform: Tensor) -> Tensor:
@@ -239,7 +300,7 @@ def _tokens_at(cumulated: Tensor, rows: Tensor, uniform: Tensor) -> Tensor:
     """
     width = cumulated.shape[1]
     total = cumulated[:, -1][rows]
-    goal = torch.minimum((uniform * total).long(), total - 1)
+    goal = torch.minimum((uniform * total).long(), (total - 1).clamp(min=0))
     flat, start = cumulated.view(-1), rows * width
     low, high = torch.zeros_like(rows), torch.full_like(rows, width - 1)
     for _ in range((width - 1).bit_length()):
