@@ -73,8 +73,11 @@ def _maximise(sets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     by_size = (sizes.unsqueeze(1) == size.view(-1, 1)) * weights.unsqueeze(1)  # (N, sizes, S)
     k = torch.arange(1, width + 1, device=sets.device, dtype=torch.float64)
     gains = (2.0 / (k.unsqueeze(-1) + size)) @ (by_size @ inside)  # (N, k, U)
-    gains, order = gains.round(decimals=DECIMALS).sort(dim=-1, descending=True, stable=True)
-    values = gains.cumsum(-1).diagonal(dim1=1, dim2=2)  # (N, k), of the k first ones
+    # Rounded for the ranking alone, not for the values.
+    order = gains.round(decimals=DECIMALS).argsort(dim=-1, descending=True, stable=True)
+    values = (
+        gains.gather(-1, order).cumsum(-1).diagonal(dim1=1, dim2=2)
+    )  # (N, k), of the k first ones
     best, value = _smallest_best(torch.cat([empty, values], -1))
     row = (best - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, width)
     chosen = labels.gather(1, order.gather(1, row).squeeze(1)) if width else labels

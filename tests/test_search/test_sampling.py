@@ -146,8 +146,8 @@ def test_weight_of_a_chain_is_the_probability_of_what_is_known():
 def test_sums_over_prefixes_have_no_bias_and_know_rare_labels(kind):
     model, truth = toy(kind)
     shares = marginals_of(truth_of(model, truth, FREE)[0], 4)
-    mean = sum(draw(model, num_samples=4, seed=seed).expected for seed in range(2000)) / 2000
-    torch.testing.assert_close(mean, shares, atol=0.012, rtol=0)
+    mean = sum(draw(model, num_samples=8, seed=seed).expected for seed in range(300)) / 300
+    torch.testing.assert_close(mean, shares, atol=0.025, rtol=0)
     # With no sample that holds a label its share is 0, the sum over prefixes never is.
     few = draw(model, num_samples=2)
     absent = few.marginals(False) == 0
@@ -161,11 +161,11 @@ def test_few_samples_have_no_bias_either():
     limits = Constraints(forbidden=[0], required=[1])
     table, evidence = truth_of(model, truth, limits)
     total = torch.zeros_like(table)
-    for seed in range(2000):
+    for seed in range(300):
         samples = draw(model, num_samples=5, constraints=limits, seed=seed)
         scale = samples.log_evidence.exp().unsqueeze(1)
         total += estimate_of(samples) * scale
-    torch.testing.assert_close(total / 2000, table * evidence.unsqueeze(1), atol=0.01, rtol=0)
+    torch.testing.assert_close(total / 300, table * evidence.unsqueeze(1), atol=0.02, rtol=0)
 
 
 def test_stratified_draws_scatter_less_than_independent_ones():
@@ -283,3 +283,18 @@ def test_errors():
         with pytest.raises(NonFiniteScoresError) as error:
             draw(broken)
         assert error.value.images == [1]
+
+
+def test_a_rare_known_label_costs_no_samples():
+    """Weights spread as little as P(known label given those before), however rare it is."""
+    rows = [[0.0] * 4 for _ in range(5)]
+    rows[4] = [0.5, 0.5 * 0.001, 0.5 * 0.999 * 0.5, 0.5 * 0.999 * 0.5]  # START
+    rows[0] = [0.0, 0.002, 0.998 * 0.5, 0.998 * 0.5]
+    rows[1], rows[2], rows[3] = [0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]
+    limits = Constraints(order=[0, 1, 2], required=[1])
+    samples = draw(Tables(rows), num_samples=100, constraints=limits)
+    held = samples.sets[0, :, 0]
+    expected = torch.where(held, 0.002, 0.001).double()
+    torch.testing.assert_close(samples.log_weights[0].exp(), expected, rtol=1e-5, atol=0)
+    assert float(samples.effective_sizes) == pytest.approx(90.0, abs=1.0)
+    assert samples.marginals().flatten().tolist() == pytest.approx([2 / 3, 1.0, 0.5], abs=0.02)
