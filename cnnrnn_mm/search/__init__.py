@@ -10,8 +10,9 @@ from .decisions import (
     expected_f1_sets_independent,
     threshold_sets,
 )
+from .path_samples import PathSamples
 from .prefix_trie import PrefixTrie
-from .sampling import PathSamples, sample_paths
+from .sampling import sample_paths
 from .set_probability import set_log_probs
 from .types import NonFiniteScoresError, SearchResult, State, StepFunction
 

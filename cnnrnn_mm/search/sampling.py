@@ -6,97 +6,21 @@ labels, V = C + 1 (labels and END).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..errors import UsageError
 from .constraints import Constraints
+from .path_samples import PathSamples
+from .proposals import orders_of, propose, tokens_at
 from .rules import Hypotheses, Rules
 from .types import NEVER, NonFiniteScoresError, State, StepFunction
 
-__all__ = ['PathSamples', 'sample_paths']
+__all__ = ['sample_paths']
 
 #: A step works on tables of M x V numbers of 8 bytes; images share a batch up to this many bytes.
 STEP_BYTES = 2**26
-
-#: Probabilities are drawn as multiples of this share: sums of whole numbers are exact on all
-#: devices, and what has probability 0 is never drawn.
-UNITS = 2**40
-
-#: Log weights above minus this count as 0: all allowed, but for rounding.
-ALL_ALLOWED = 1e-4
-
-
-@dataclass(frozen=True)
-class PathSamples:
-    """Weighted samples of N images: averages under their weights estimate expectations.
-
-    Expectations are under the model's distribution of paths that never name a label twice,
-    conditional on the constraints. The samples of an image are drawn together so as to spread
-    evenly, so they are not independent of each other, and their sequence means nothing.
-
-    Attributes:
-        sets: (N, S, C) bool, the labels of each path, a given prefix included.
-        log_weights: (N, S) float64, natural log of the importance weights; -inf for a sample that
-            ran into a dead end. Not above 0 where the model's steps sum to 1.
-        expected: (N, C) float64, the mean over samples of the sum of p(label given prefix) over the
-            prefixes that the sample went through; 1 for a given prefix.
-    """
-
-    sets: Tensor
-    log_weights: Tensor
-    expected: Tensor
-
-    @property
-    def weights(self) -> Tensor:
-        """(N, S) float64, normalised: each row sums to 1."""
-        return self.log_weights.softmax(-1)
-
-    @property
-    def effective_sizes(self) -> Tensor:
-        """(N,) in [1, S], 1 / sum of squared weights: as many samples of equal weight (Kong)."""
-        return 1.0 / self.weights.square().sum(-1)
-
-    @property
-    def log_evidence(self) -> Tensor:
-        """(N,), natural log of the mean weight.
-
-        The mean weight estimates, without bias, the probability that a path drawn from the model
-        names no label twice and meets the constraints, given the prefix.
-        """
-        return self.log_weights.logsumexp(-1) - torch.tensor(float(self.sets.shape[1])).log()
-
-    @property
-    def unweighted(self) -> Tensor:
-        """(N,) bool: the constraints left nothing out on any sample's way, all weights are 1."""
-        return (self.log_weights > -ALL_ALLOWED).all(-1)
-
-    def marginals(self, from_prefixes: bool | None = None) -> Tensor:
-        """Estimate P(label in the path), conditional on the constraints.
-
-        Either the weighted share of the samples that hold a label, or ``expected``, clamped to 1. A
-        path names a label for the first time after exactly one prefix, and each prefix is visited
-        with its own probability, so ``expected`` has no bias where all weights are 1. It gives rare
-        labels a value other than 0, but scatters more where a label is all but certain.
-
-        Args:
-            from_prefixes: Take ``expected``. None takes it where it is valid, i.e. for images in
-                ``unweighted``, for labels that less than half of the samples hold.
-
-        Returns:
-            (N, C) float64 in [0, 1].
-        """
-        # One matrix product an image: no float copy of all sets at once.
-        pairs = zip(self.weights, self.sets, strict=True)
-        shares = [weights @ sets.to(weights.dtype) for weights, sets in pairs]
-        shares = torch.stack(shares) if shares else self.expected.clone()
-        if from_prefixes is None:
-            take = self.unweighted.unsqueeze(-1) & (shares < 0.5)
-        else:
-            take = torch.full_like(shares, from_prefixes, dtype=torch.bool)
-        return torch.where(take, self.expected, shares).clamp(0.0, 1.0)
 
 
 @torch.no_grad()
@@ -160,7 +84,7 @@ def sample_paths(
         before = rules.feed_prefixes(step, tuple(one[part] for one in state), start_tokens[part])
         samples = PathSamples(sets[part], log_weights[part], expected[part])
         draws = torch.Generator().manual_seed(seed)
-        broken = _draw_(step, *before, rules, _orders(limits), samples, draws)
+        broken = _draw_(step, *before, rules, orders_of(limits), samples, draws)
         if broken:
             raise NonFiniteScoresError([first + image for image in broken])
     lost = (log_weights == NEVER).all(-1).nonzero().flatten().tolist()
@@ -205,7 +129,7 @@ def _draw_(
         allowed = log_probs.clone()
         labels, ends = allowed[:, :num_labels].unsqueeze(1), allowed[:, num_labels:]
         rules.apply_(labels, ends, Hypotheses(paths, length, images, rules.rows))
-        probs = _proposal(log_probs, allowed, orders, order_of[images])
+        probs = propose(log_probs, allowed, orders, order_of[images])
         alive = probs.amax(-1) > 0  # (M,)
         visits = (probs[:, :num_labels] * (counts / num_samples).unsqueeze(-1)).double()
         samples.expected.index_add_(0, images, visits)
@@ -215,7 +139,7 @@ def _draw_(
         uniform = torch.rand(num_samples, generator=generator, dtype=torch.float64).to(device)
         rank = torch.arange(len(node), device=device) - (counts.cumsum(0) - counts)[node]
         uniform = (uniform[going % num_samples] + rank) / counts[node]
-        drawn = _tokens_at((probs * UNITS).long().cumsum_(-1), node, uniform)  # (P,)
+        drawn = tokens_at(probs, node, uniform)  # (P,)
         # Strata ascend, and so do the tokens drawn after a prefix: equal ones stand side by side.
         keys, place, counts = torch.unique_consecutive(
             node * (num_labels + 1) + drawn, return_inverse=True, return_counts=True
@@ -240,72 +164,3 @@ def _draw_(
         samples.sets[image, :, list(prefix)] = True
         samples.expected[image, list(prefix)] = 1.0
     return []
-
-
-def _orders(limits: Constraints | Sequence[Constraints] | None) -> list[tuple[int, ...] | None]:
-    """The order of each image, or one for all."""
-    if limits is None or isinstance(limits, Constraints):
-        limits = [limits or Constraints()]
-    return [one.order for one in limits]
-
-
-def _proposal(
-    log_probs: Tensor, allowed: Tensor, orders: list[tuple[int, ...] | None], order_of: Tensor
-) -> Tensor:
-    """What the next token is drawn from, (M, V); rows of zeros where nothing is allowed.
-
-    Args:
-        log_probs: (M, V), the model's.
-        allowed: (M, V), the same with -inf where a constraint forbids to go on.
-        orders: The orders there are; None for no order.
-        order_of: (M,) int64, which of them holds for each prefix.
-    """
-    if len(orders) == 1:
-        return _next(log_probs, allowed, orders[0])
-    probs = torch.empty_like(log_probs)
-    for index, order in enumerate(orders):
-        rows = (order_of == index).nonzero().squeeze(-1)
-        probs[rows] = _next(log_probs[rows], allowed[rows], order)
-    return probs
-
-
-def _next(log_probs: Tensor, allowed: Tensor, order: tuple[int, ...] | None) -> Tensor:
-    """:func:`_proposal` for one order."""
-    if order is None:
-        mass = allowed.logsumexp(-1, keepdim=True).clamp_(min=torch.finfo(allowed.dtype).min)
-        return (allowed - mass).exp_()
-    columns = torch.tensor([*order, len(order)], device=log_probs.device)
-    probs = log_probs.index_select(1, columns).exp_()  # by place, END last
-    left = probs.flip(-1).cumsum(-1).flip(-1)  # that it is this token or one behind
-    behind = torch.cat([left[:, 1:], torch.zeros_like(left[:, :1])], -1)
-    may = allowed.index_select(1, columns) > NEVER
-    answers = may & (left > 0)  # the places whose answer is drawn
-    passed = torch.where(answers, behind / left, 1.0).cumprod(-1)
-    passed = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], -1)  # before this place
-    found = torch.where(answers, passed * (probs / left), 0.0)
-    # The last token allowed is the only one left when it is asked about.
-    places = torch.arange(len(columns), device=may.device)
-    last = torch.where(may, places, 0).amax(-1, keepdim=True)
-    found.scatter_(1, last, torch.where(may, passed, 0.0).gather(1, last))
-    return torch.empty_like(found).index_copy_(1, columns, found)
-
-
-def _tokens_at(cumulated: Tensor, rows: Tensor, uniform: Tensor) -> Tensor:
-    """The first token whose cumulated probability is above a uniform number, by bisection.
-
-    Args:
-        cumulated: (M, V) int64, in units of probability.
-        rows: (P,) int64, which row each number is looked up in.
-        uniform: (P,) float64 in [0, 1].
-    """
-    width = cumulated.shape[1]
-    total = cumulated[:, -1][rows]
-    goal = torch.minimum((uniform * total).long(), (total - 1).clamp(min=0))
-    flat, start = cumulated.view(-1), rows * width
-    low, high = torch.zeros_like(rows), torch.full_like(rows, width - 1)
-    for _ in range((width - 1).bit_length()):
-        middle = (low + high) // 2
-        above = flat[start + middle] > goal
-        high = torch.where(above, middle, high)
-        low = torch.where(above, low, middle + 1).minimum(high)
-    return high
