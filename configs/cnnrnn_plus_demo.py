@@ -3,7 +3,9 @@
 #   make demo                                   # or: python tools/train.py configs/linear_demo.py
 #   python tools/train.py configs/cnnrnn_plus_demo.py
 #
-# The comparison of heads on these features is in docs/accuracy.md.
+# Test split, last epoch, cached features, seeds 0, 1, 2: mAP 83.5 +- 0.1, O-F1 77.9 +- 0.2, exact
+# match 65.9 +- 0.3, law broken 0.0 (percent). 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside
+# other heads on the same features in docs/accuracy.md.
 _base_ = [
     './_base_/datasets/demo_scenes.py',
     './_base_/schedules/adamw_ema.py',

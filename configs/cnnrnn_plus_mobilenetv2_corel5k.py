@@ -4,7 +4,9 @@
 #   python tools/train.py configs/cnnrnn_plus_mobilenetv2_corel5k.py
 #   python tools/test.py configs/cnnrnn_plus_mobilenetv2_corel5k.py CHECKPOINT
 #
-# Validation split: PLACEHOLDER 00.0
+# Validation split, last epoch, cached features, seeds 0, 1, 2: mAP 39.4 +- 0.6 (the host's, which
+# counts the 51 of 260 classes without a validation photo as 0), C-F1 30.8 +- 0.2, O-F1 60.2 +- 0.2,
+# exact match 13.6 (percent). 2026-11-21, torch 2.11.0, mmpretrain 1.2.0.
 _base_ = [
     './_base_/models/mobilenetv2_frozen.py',
     './_base_/datasets/corel5k_225.py',
