@@ -6,7 +6,6 @@ Axis letters: N images, T steps, C labels, V = C + 1 (labels and END), F image f
 
 from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from ...registry import MODELS, SCOPE
 from ..decoders import BatchScorer
 from ..vocabulary import Vocabulary
 from .marginal_branch import MarginalBranch
+from .sample_labels import ignored_of, labels_of
 
 __all__ = ['CNNRNNHead']
 
@@ -203,10 +203,10 @@ class CNNRNNHead(BaseModule):
         Returns:
             ``{'loss': scalar}``, and ``'loss_marginal'`` where there is a marginal branch.
         """
-        labels = [self._labels_of(sample) for sample in data_samples]
+        labels = [labels_of(sample) for sample in data_samples]
         ignored = None
         if self.ignore_difficult:
-            ignored = [self._ignored_of(*pair) for pair in zip(data_samples, labels, strict=True)]
+            ignored = [ignored_of(*pair) for pair in zip(data_samples, labels, strict=True)]
         image, logits = self.read_images(feats)
         scorer = BatchScorer(self.decoder, image, self.share_prefixes)
         losses = {'loss': self.loss_module.compute(scorer, labels, ignored, **kwargs)}
@@ -250,29 +250,3 @@ class CNNRNNHead(BaseModule):
         """
         self.decoder.set_order(name, order)
         self.postprocessor.set_training_order(name, order)
-
-    @staticmethod
-    def _labels_of(sample: DataSample) -> Tensor:
-        """``gt_label``, unless the batch was mixed: a path has no fractional labels."""
-        if 'gt_label' not in sample:
-            raise UsageError(
-                "a data sample has no 'gt_label': CNNRNNHead trains on label lists, so let the "
-                "dataset give 'gt_label' rather than 'gt_score'"
-            )
-        if 'gt_score' in sample and bool(((sample.gt_score != 0) & (sample.gt_score != 1)).any()):
-            raise UsageError(
-                "'gt_score' holds fractional labels: CNNRNNHead can't learn mixed images, remove "
-                'Mixup and CutMix from train_cfg.augments'
-            )
-        return sample.gt_label
-
-    @staticmethod
-    def _ignored_of(sample: DataSample, labels: Tensor) -> Tensor:
-        """The ids of ``gt_label_difficult`` that ``labels`` lacks."""
-        if 'gt_label_difficult' not in sample:
-            raise UsageError(
-                'ignore_difficult=True needs gt_label_difficult: add it to meta_keys of PackInputs'
-            )
-        difficult = torch.as_tensor(sample.gt_label_difficult, dtype=torch.long)
-        difficult = difficult.to(labels.device).flatten()
-        return difficult[~torch.isin(difficult, labels)]
