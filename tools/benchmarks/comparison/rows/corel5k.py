@@ -11,7 +11,10 @@ model = dict(
         recurrent='lstm',
         dropout=0.3,
         loss=dict(type='SequenceLoss'),
-        postprocessor=dict(type='BeamSearchPostprocessor', beam_size=5),
+        # One path a set, as in training: drawing paths with known labels needs it.
+        postprocessor=dict(
+            type='BeamSearchPostprocessor', beam_size=5, constraints=dict(order='training')
+        ),
     )
 )
 optim_wrapper = dict(

@@ -5,6 +5,6 @@ title = 'CNN-RNN, D 512, PLA'
 model = dict(
     head=dict(
         loss=dict(type='AlignedSequenceLoss', alignment='pla'),
-        postprocessor=dict(decision=dict(type='SetDecision')),
+        postprocessor=dict(constraints=None, decision=dict(type='SetDecision')),
     )
 )

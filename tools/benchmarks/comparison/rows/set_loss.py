@@ -5,6 +5,6 @@ title = 'CNN-RNN, D 512, set loss'
 model = dict(
     head=dict(
         loss=dict(_delete_=True, type='LabelSetLoss', num_orders=4),
-        postprocessor=dict(decision=dict(type='SetDecision')),
+        postprocessor=dict(constraints=None, decision=dict(type='SetDecision')),
     )
 )

@@ -9,5 +9,6 @@ model = dict(
         dropout=0.3,
         activation='tanh',
         decoder=dict(_delete_=True, type='SkipDecoder'),
+        postprocessor=dict(constraints=dict(order='training')),
     )
 )
