@@ -112,7 +112,7 @@ class ThresholdDecision:
 
 @MODELS.register_module()
 class ExpectedF1Decision:
-    """The set with the highest expected F1 with the true one, the most probable label first.
+    """The set with the highest expected F1 with the true one, the highest ``pred_score`` first.
 
     The expectation is over label paths drawn from the model, under the constraints of the call, and
     the maximum over all sets is exact for them (:func:`cnnrnn_mm.search.expected_f1_sets`). The
@@ -132,7 +132,7 @@ class ExpectedF1Decision:
         """N tensors (n_i,) int64."""
         samples = decoded.draw(self.num_samples, self.seed)
         sets, _ = expected_f1_sets(samples.sets, samples.weights)
-        return _by_score(sets, samples.marginals())
+        return _by_score(sets, decoded.scores)
 
 
 def _by_score(sets: Tensor, scores: Tensor) -> list[Tensor]:
