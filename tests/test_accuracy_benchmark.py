@@ -467,3 +467,17 @@ def test_trainings_in_a_process_of_their_own(config, made, tmp_path):
     one, other = outputs_of(made[0], 'plus'), outputs_of(tmp_path, 'plus')
     assert torch.equal(one.scores, other.scores) and torch.equal(one.log_prob, other.log_prob)
     assert torch.equal(one.completion['1'], other.completion['1'])
+
+
+def test_row_skip_is_the_config_of_that_name():
+    from comparison.trainings import FOLDER as ROW_FILES
+    from comparison.trainings import ROWS as NAMES
+    from tables.row import apply_row, load_row
+
+    plus, theirs = (
+        Config.fromfile(ROOT / 'configs' / f'cnnrnn_plus_{one}mobilenetv2_corel5k.py')
+        for one in ('', 'skip_')
+    )
+    cfg = apply_row(plus, load_row('skip', ROW_FILES, NAMES))
+    assert cfg.model.head == theirs.model.head
+    assert cfg.optim_wrapper == theirs.optim_wrapper and cfg.train_cfg == theirs.train_cfg
