@@ -2,6 +2,8 @@
 """What all tests share: one thread, fixed seeds, no default scope left behind, a small data set."""
 
 import random
+import runpy
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 import torch
 from hypothesis import settings
 from mmengine.registry import DefaultScope
+
+CONVERTERS = Path(__file__).resolve().parents[1] / 'tools' / 'dataset_converters'
 
 # Found examples must not depend on the machine's speed, nor change from run to run.
 settings.register_profile('cnnrnn_mm', deadline=None, derandomize=True, database=None)
@@ -99,3 +103,18 @@ def _annotation(image_id: str, names: list[str], size: int) -> str:
         f'<height>{size}</height><depth>3</depth></size><segmented>0</segmented>{objects}'
         '</annotation>\n'
     )
+
+
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """``convert(tool, *args)``: the exit status and what is printed, without a new process."""
+
+    def run_here(tool, *args):
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
+        try:
+            runpy.run_path(str(CONVERTERS / tool), run_name='__main__')
+        except SystemExit as ending:
+            return ending.code, capsys.readouterr().err
+        return 0, capsys.readouterr().out
+
+    return run_here

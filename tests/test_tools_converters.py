@@ -3,11 +3,11 @@
 
 import json
 import re
-import runpy
 import sys
 
 import pytest
 from coco_files import annotation, instances, photo, write
+from dataset_infos import infos
 from mmpretrain.datasets import MultiLabelDataset
 from tiny_run import ROOT
 
@@ -26,32 +26,6 @@ TRAIN = 'path;labels\na.jpg;dog|person\nb.jpg;\nc.jpg;traffic light\n'
 VAL = 'path;labels\nx.jpg;traffic light|dog\n'
 
 
-def infos(dataset):
-    """Class names and annotations, area keys as integers."""
-    found = []
-    for row in range(len(dataset)):
-        info = dataset.get_data_info(row)
-        if 'gt_area' in info:
-            info['gt_area'] = {int(label): share for label, share in info['gt_area'].items()}
-        found.append(info)
-    return list(dataset.metainfo['classes']), found
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(tool, *args)``: the exit status and what is printed, without a new process."""
-
-    def run_here(tool, *args):
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
-        try:
-            runpy.run_path(str(TOOLS / tool), run_name='__main__')
-        except SystemExit as ending:
-            return ending.code, capsys.readouterr().err
-        return 0, capsys.readouterr().out
-
-    return run_here
-
-
 @pytest.mark.parametrize(
     ('options', 'choice'),
     [
@@ -59,16 +33,16 @@ def run(monkeypatch, capsys):
         (['--crowd', 'drop', '--empty', 'drop'], dict(crowd='drop', empty='drop')),
     ],
 )
-def test_coco(run, tmp_path, options, choice):
+def test_coco(convert, tmp_path, options, choice):
     source = write(tmp_path / 'instances.json', SPLIT)
     out = tmp_path / 'out' / 'train2014.json'
-    status, printed = run('coco.py', source, '--out', out, *options)
+    status, printed = convert('coco.py', source, '--out', out, *options)
     straight = CocoMultiLabel(str(source), data_prefix='train2014', **choice)
     assert status == 0 and re.search(rf'│ images +│ +{len(straight)} │', printed)
     assert infos(MultiLabelDataset(str(out), data_prefix='train2014')) == infos(straight)
 
 
-def test_csv_of_two_splits(run, tmp_path):
+def test_csv_of_two_splits(convert, tmp_path):
     train, val = tmp_path / 'train.csv', tmp_path / 'val.csv'
     train.write_text(TRAIN)
     val.write_text(VAL)
@@ -76,45 +50,47 @@ def test_csv_of_two_splits(run, tmp_path):
     options = ['--separator', '|', '--delimiter', ';']
     for source, more in ((train, []), (val, ['--classes-from', train])):
         out = tmp_path / f'{source.stem}.json'
-        assert run('csv_labels.py', source, '--out', out, *options, *more)[0] == 0
+        assert convert('csv_labels.py', source, '--out', out, *options, *more)[0] == 0
     for name, choice in (('train', {}), ('val', dict(classes_from=str(train)))):
         straight = CsvMultiLabel(str(tmp_path / f'{name}.csv'), **layout, **choice)
         assert infos(MultiLabelDataset(str(tmp_path / f'{name}.json'))) == infos(straight)
     assert infos(straight)[1][0]['gt_label'] == [0, 2]
 
 
-def test_other_layouts_of_csv(run, tmp_path):
+def test_other_layouts_of_csv(convert, tmp_path):
     (tmp_path / 'bare.csv').write_bytes('a.jpg\tcafé\n'.encode('latin-1'))
     options = ['--no-header', '--encoding', 'latin-1', '--delimiter', '\\t']
     assert (
-        run('csv_labels.py', tmp_path / 'bare.csv', '--out', tmp_path / 'a.json', *options)[0] == 0
+        convert('csv_labels.py', tmp_path / 'bare.csv', '--out', tmp_path / 'a.json', *options)[0]
+        == 0
     )
     assert infos(MultiLabelDataset(str(tmp_path / 'a.json')))[0] == ['café']
     (tmp_path / 'marks.csv').write_text('file,dog,cat\na.jpg,0,1\n')
     (tmp_path / 'names.txt').write_text('cat\ndog\n')
     options = ['--one-hot', '--path-column', 'file', '--classes', tmp_path / 'names.txt']
     assert (
-        run('csv_labels.py', tmp_path / 'marks.csv', '--out', tmp_path / 'b.json', *options)[0] == 0
+        convert('csv_labels.py', tmp_path / 'marks.csv', '--out', tmp_path / 'b.json', *options)[0]
+        == 0
     )
     names, (only,) = infos(MultiLabelDataset(str(tmp_path / 'b.json')))
     assert names == ['cat', 'dog'] and only['gt_label'] == [0]
 
 
-def test_json_is_checked_and_put_in_order(run, tmp_path):
+def test_json_is_checked_and_put_in_order(convert, tmp_path):
     entries = [{'img_path': 'a.jpg', 'gt_label': [2, 0]}, {'img_path': 'b.jpg', 'gt_label': []}]
     content = {'metainfo': {'classes': ['x', 'y', 'z']}, 'data_list': entries}
     source = write(tmp_path / 'a.json', content)
     (tmp_path / 'names.txt').write_text('bus\ncat\ndog\n')
     options = ['--classes', tmp_path / 'names.txt', '--drop-empty']
-    assert run('json_labels.py', source, '--out', tmp_path / 'b.json', *options)[0] == 0
+    assert convert('json_labels.py', source, '--out', tmp_path / 'b.json', *options)[0] == 0
     names, (only,) = infos(MultiLabelDataset(str(tmp_path / 'b.json')))
     assert names == ['bus', 'cat', 'dog'] and only['gt_label'] == [0, 2]
     assert json.loads(source.read_text()) == content
 
 
-def test_errors_are_one_line_and_leave_nothing(run, tmp_path):
+def test_errors_are_one_line_and_leave_nothing(convert, tmp_path):
     def only_line(*args):
-        status, printed = run(*args)
+        status, printed = convert(*args)
         assert status == 2 and printed.startswith('error: ') and printed.count('\n') == 1
         return printed
 

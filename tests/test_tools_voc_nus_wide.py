@@ -2,10 +2,9 @@
 """Converters of VOC and NUS-WIDE: what is written equals the dataset straight from the files."""
 
 import json
-import runpy
-import sys
 
 import pytest
+from dataset_infos import infos
 from mmpretrain.datasets import MultiLabelDataset
 from nus_wide_files import write_nus_wide, write_photos
 from tiny_run import ROOT
@@ -22,32 +21,6 @@ SPLIT = {
 }
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """``run(tool, *args)``: the exit status and what is printed, without a new process."""
-
-    def run_here(tool, *args):
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
-        try:
-            runpy.run_path(str(TOOLS / tool), run_name='__main__')
-        except SystemExit as ending:
-            return ending.code, capsys.readouterr().err
-        return 0, capsys.readouterr().out
-
-    return run_here
-
-
-def infos(dataset):
-    """Class names and annotations, area keys as integers."""
-    found = []
-    for row in range(len(dataset)):
-        info = dataset.get_data_info(row)
-        if 'gt_area' in info:
-            info['gt_area'] = {int(label): share for label, share in info['gt_area'].items()}
-        found.append(info)
-    return list(dataset.metainfo['classes']), found
-
-
 def written(path, folder):
     return infos(
         MultiLabelDataset(ann_file=str(path), data_prefix=str(folder), metainfo=None, pipeline=[])
@@ -55,27 +28,27 @@ def written(path, folder):
 
 
 @pytest.mark.parametrize('policy', ['ignore', 'negative', 'positive'])
-def test_voc(policy, run, tmp_path):
+def test_voc(policy, convert, tmp_path):
     root, out = write_voc(tmp_path / 'VOC2007', SPLIT), tmp_path / 'new' / 'train.json'
-    status, text = run('voc.py', root, '--out', out, '--split', 'train', '--difficult', policy)
+    status, text = convert('voc.py', root, '--out', out, '--split', 'train', '--difficult', policy)
     assert status == 0 and 'images without labels' in text
     dataset = VOCMultiLabel(str(root), split='train', difficult=policy)
     assert written(out, root / 'JPEGImages') == infos(dataset)
 
 
-def test_voc_with_a_class_list(run, tmp_path):
+def test_voc_with_a_class_list(convert, tmp_path):
     root, out = write_voc(tmp_path / 'VOC2007', SPLIT), tmp_path / 'train.json'
     (tmp_path / 'classes.txt').write_text('dog\ncat\n')
     options = ['--split', 'train', '--classes', tmp_path / 'classes.txt', '--unknown', 'error']
-    status, error = run('voc.py', root, '--out', out, *options)
+    status, error = convert('voc.py', root, '--out', out, *options)
     assert status == 2 and "000009.xml: object 3 is a 'bike'" in error and '\n' not in error[:-1]
     assert not out.exists()
-    assert run('voc.py', root, '--out', out, *options[:-1], 'ignore')[0] == 0
+    assert convert('voc.py', root, '--out', out, *options[:-1], 'ignore')[0] == 0
     assert json.loads(out.read_text())['metainfo'] == {'classes': ['dog', 'cat']}
     assert [one['gt_label'] for one in json.loads(out.read_text())['data_list']] == [[1], [], [0]]
 
 
-def test_voc_from_the_network(run, tmp_path, monkeypatch):
+def test_voc_from_the_network(convert, tmp_path, monkeypatch):
     def fetch(root, year, image_set, download):
         assert (year, image_set, download) == ('2012', 'val', True)
         write_voc(tmp_path / 'data/VOCdevkit/VOC2012', SPLIT, 'val')
@@ -83,48 +56,48 @@ def test_voc_from_the_network(run, tmp_path, monkeypatch):
     monkeypatch.setattr(voc_download, 'VOCDetection', fetch)
     out = tmp_path / 'val.json'
     args = (tmp_path / 'data', '--out', out, '--download', '2012', '--split')
-    assert run('voc.py', *args, 'val')[0] == 0
+    assert convert('voc.py', *args, 'val')[0] == 0
     assert len(json.loads(out.read_text())['data_list']) == 3
-    status, error = run('voc.py', *args, 'test')
+    status, error = convert('voc.py', *args, 'test')
     assert status == 2 and 'its labels are not public' in error
 
 
-def test_voc_without_its_list(run, tmp_path):
-    status, error = run('voc.py', tmp_path, '--out', tmp_path / 'a.json')
+def test_voc_without_its_list(convert, tmp_path):
+    status, error = convert('voc.py', tmp_path, '--out', tmp_path / 'a.json')
     assert status == 2 and 'trainval.txt cannot be read' in error
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('concepts', [81, 1000])
 @pytest.mark.parametrize('empty', ['keep', 'drop'])
-def test_nus_wide(concepts, empty, run, tmp_path):
+def test_nus_wide(concepts, empty, convert, tmp_path):
     root, out = write_nus_wide(tmp_path / 'nuswide'), tmp_path / 'all.json'
     options = ('--split', 'all', '--concepts', concepts, '--empty', empty)
-    status, text = run('nus_wide.py', root, '--out', out, *options)
+    status, text = convert('nus_wide.py', root, '--out', out, *options)
     assert status == 0 and 'Imagelist.txt' in text
     dataset = NUSWide(str(root), 'all', concepts, empty, missing='ignore')
     assert written(out, root / 'Flickr') == infos(dataset)
 
 
-def test_nus_wide_with_missing_photos_and_a_class_list(run, tmp_path):
+def test_nus_wide_with_missing_photos_and_a_class_list(convert, tmp_path):
     root, out = write_nus_wide(tmp_path / 'nuswide'), tmp_path / 'train.json'
     photos = write_photos(tmp_path / 'photos', 'zebra/0001_11.jpg')
     (tmp_path / 'classes.txt').write_text('zebra\nanimal\n')
     options = ('--classes', tmp_path / 'classes.txt', '--images', photos)
-    assert run('nus_wide.py', root, '--out', out, *options)[0] == 0
+    assert convert('nus_wide.py', root, '--out', out, *options)[0] == 0
     assert json.loads(out.read_text()) == {
         'metainfo': {'classes': ['zebra', 'animal']},
         'data_list': [{'img_path': 'zebra/0001_11.jpg', 'gt_label': [0, 1]}],
     }
 
 
-def test_nothing_is_left_of_a_conversion_that_fails(run, tmp_path):
+def test_nothing_is_left_of_a_conversion_that_fails(convert, tmp_path):
     root, out = write_nus_wide(tmp_path / 'nuswide'), tmp_path / 'new' / 'train.json'
     labels = root / 'Groundtruth/TrainTestLabels/Labels_zebra_Train.txt'
     labels.write_text('0\n1\n')
-    status, error = run('nus_wide.py', root, '--out', out)
+    status, error = convert('nus_wide.py', root, '--out', out)
     assert status == 2 and error.startswith('error: ') and error.count('\n') == 1
     assert 'lists 3 images' in error and 'has labels for 2' in error
     assert not out.parent.exists()
-    status, error = run('nus_wide.py', root, '--out', tmp_path)
+    status, error = convert('nus_wide.py', root, '--out', tmp_path)
     assert status == 2 and 'no JSON file' in error

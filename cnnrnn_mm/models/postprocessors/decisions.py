@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...registry import MODELS
-from ...search import PathSamples, SearchResult, expected_f1_sets
+from ...search import PathSamples, SearchResult, expected_f1_sets, threshold_sets
 from ...search.types import NEVER
 
 __all__ = ['Decoded', 'ExpectedF1Decision', 'PathDecision', 'SetDecision', 'ThresholdDecision']
@@ -107,7 +107,7 @@ class ThresholdDecision:
                 f'thr has {len(thr)} entries for {decoded.scores.shape[1]} labels: give one for '
                 'each, or a single number'
             )
-        return _by_score(decoded.scores >= thr, decoded.scores)
+        return _by_score(threshold_sets(decoded.scores, thr), decoded.scores)
 
 
 @MODELS.register_module()
