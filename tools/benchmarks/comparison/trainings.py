@@ -18,8 +18,18 @@ __all__ = ['FOLDER', 'ROWS', 'has_needs', 'make_run', 'trainings_of']
 FOLDER = Path(__file__).parent / 'rows'
 INDEPENDENT = ('linear', 'mlp', 'asl', 'csra', 'mlp-ensemble', 'nearest', 'conditional-mlp')
 PATHS = ('paper', 'relu', 'corel5k', 'pla', 'mla', 'set-loss', 'skip', 'plus')
-ABLATIONS = ('no-rnn', 'no-dependency', 'image', 'attached', 'rare-first')
-ROWS = (*INDEPENDENT, *PATHS, *(f'plus-{name}' for name in ABLATIONS))
+PLUS = ('no-rnn', 'no-dependency', 'image', 'attached', 'rare-first')
+SKIP = (
+    'no-skip',
+    'attached',
+    'no-rnn',
+    'small',
+    'no-average',
+    'paths-alone',
+    'no-dropout',
+)
+ABLATIONS = (*(f'plus-{name}' for name in PLUS), *(f'skip-{name}' for name in SKIP))
+ROWS = (*INDEPENDENT, *PATHS, *ABLATIONS)
 
 #: Of what an evaluation writes; raised when that changes.
 FORMAT = 1
