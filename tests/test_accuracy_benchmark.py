@@ -16,7 +16,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
-from path_sums import path_log_prob, sets_log_probs
+from path_sums import ids_of, path_log_prob, sets_log_probs
 from rich.console import Console
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.neighbors import NearestNeighbors
@@ -255,6 +255,46 @@ def test_two_models_are_averaged(made):
     assert 0 < seconds[0] < seconds[1]
 
 
+def test_a_mixture_of_label_orders(config, out, tmp_path):
+    own = tmp_path / 'orders.py'
+    kind = "derived = dict(type='{}', of=['plus', '{}'], seeds=[0])\n"
+    own.write_text(kind.format('mixture', 'plus-rare-first'))
+    status, shown = run(config, '--rows', own, 'plus-rare-first', 'plus', '--out', out)
+    assert status == 0 and '2 runs, 1 of them finished before' in shown
+    heads, feats = zip(*(head_of(out, one) for one in ('plus', 'plus-rare-first')), strict=True)
+    orders = [head.decoder.order.tolist() for head in heads]
+    assert orders[0] != orders[1]
+    found, values = outputs_of(out, 'orders'), []
+    for row, labels in enumerate(found.target):
+        members = zip(heads, feats, orders, strict=True)
+        each = [sets_log_probs(*pair, row, order) for *pair, order in members]
+        wanted = {one: np.logaddexp(each[0][one], each[1][one]) - math.log(2) for one in each[0]}
+        assert ids_of(found.predicted[row]) == max(wanted, key=wanted.get)
+        values.append(wanted[ids_of(labels)])
+    assert figure(out, 'orders', 'NLL') == pytest.approx(-np.mean(values), abs=1e-4)
+    assert 'Mixtures of models of paths' in table_of(out)
+    facts = row_of(out, 'orders')['models'][0]['facts']
+    assert facts['members'] == [['plus', 4, 1.0], ['plus-rare-first', 4, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ('derived', 'message'),
+    [
+        ("type='mixture', of=['plus', 'mlp']", "mlp can't be a member of type 'mixture'"),
+        ("type='ensemble', of='plus'", "plus can't be a member of type 'ensemble'"),
+        ("type='mixture', of='mlp-ensemble'", "mlp-ensemble can't be a member"),
+        ("type='vote', of='plus'", "derived type 'vote' is not known: choose nearest, ensemble"),
+    ],
+)
+def test_members_that_do_not_fit(config, tmp_path, capsys, derived, message):
+    own = tmp_path / 'wrong.py'
+    own.write_text(f'derived = dict({derived}, seeds=[0])\n')
+    with pytest.raises(SystemExit, match='2'):
+        run(config, '--rows', own, '--out', tmp_path / 'out')
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1 and not (tmp_path / 'out').exists()
+
+
 def test_nearest_photo(config, made):
     folder = Path(config).with_name('features')
     train, val = load_features(folder / 'train'), load_features(folder / 'val')
@@ -390,6 +430,7 @@ def test_every_row_builds():
     import comparison.conditional_head  # noqa: F401 - registers the head
     from comparison.trainings import FOLDER as ROW_FILES
     from comparison.trainings import ROWS as NAMES
+    from comparison.trainings import members_of
     from tables.row import apply_row, load_row
 
     assert {path.stem.replace('_', '-') for path in ROW_FILES.glob('*.py')} == set(NAMES)
@@ -401,7 +442,11 @@ def test_every_row_builds():
             cfg = apply_row(plus, row)
             heads[name] = MODELS.build({**cfg.model.head, '_scope_': 'mmpretrain'})
             order = cfg.train_dataloader.dataset.pipeline[3].order
-            assert order == ('rare_first' if name == 'plus-rare-first' else 'frequent_first')
+            others = {'plus-rare-first': 'rare_first', 'skip-rare-first': 'rare_first'}
+            others['skip-random-order'] = 'fixed_random'
+            assert order == others.get(name, 'frequent_first')
+        elif row.derived['type'] == 'mixture':
+            assert len(members_of(row, 1)) == 3 and members_of(row, 1)[0] == ('skip', 1)
     assert heads['plus-image'].decoder.image_projection is not None
     assert not heads['plus-attached'].decoder.detach and heads['plus'].decoder.detach
     del plus.model.head.marginal['dropout']

@@ -2,12 +2,13 @@
 """What the comparison of models computes, on hand-worked and brute-force cases."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from mmpretrain.structures import DataSample
-from path_sums import all_sets, ids_of
+from path_sums import all_sets, ids_of, path_log_prob, sets_log_probs
 from sklearn.metrics import average_precision_score, f1_score
 from tiny_run import ROOT
 from torch.nn import functional
@@ -105,6 +106,98 @@ def test_paths_with_known_labels(decoder):
             free = sum(math.exp(value) for one, value in logs.items() if label in one)
             moved = max(moved, abs(free - share) * (not given[row, label]))
     assert moved > 0.1  # the same without known labels would not do
+
+
+ORDERS = ([2, 0, 3, 1], [0, 1, 2, 3], [3, 1, 0, 2])
+
+
+@pytest.fixture(scope='module')
+def mixed():
+    """Three small heads with an order each, their outputs, and of each image all P(path of set)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / 'tools' / 'benchmarks'))
+        from comparison.path_outputs import path_outputs
+    target = torch.tensor([[1, 1, 0, 0], [0, 1, 0, 1], [1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]])
+    given = torch.tensor([[0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    target, given = target.bool(), given.bool()
+    options = dict(samples=4000, sample_seed=1, max_prefixes=720)
+    torch.manual_seed(3)
+    feats, heads, outputs, paths = (torch.randn(5, 6),), [], [], []
+    for order in ORDERS:
+        head = CNNRNNHead(
+            4, 6, embed_dims=8, hidden_dims=8, decoder=dict(type='SkipDecoder'), marginal=dict(),
+            postprocessor=dict(beam_size=5, constraints=dict(order='training')),
+        ).eval()  # fmt: skip
+        for weight in head.parameters():
+            torch.nn.init.normal_(weight, std=0.7)
+        head.set_training_order('given', order)
+        with torch.no_grad():
+            args = feats, target, torch.zeros_like(given), {'1': given}, options
+            outputs.append(path_outputs(head, *args))
+        heads.append(head)
+        paths.append([sets_log_probs(head, feats, row, order) for row in range(5)])
+    return feats, heads, outputs, paths, given
+
+
+def test_mixture_of_orders(mixed):
+    from comparison.mixture import mix_models
+
+    feats, heads, outputs, paths, given = mixed
+    found = mix_models(outputs)
+    sets = list(paths[0][0])
+    answers, moved = 0, 0.0
+    for row in range(5):
+        each = np.array([[math.exp(one[row][labels]) for labels in sets] for one in paths])
+        answer = ids_of(found.predicted[row])
+        assert answer == sets[each.mean(0).argmax()]
+        answers += any(answer != ids_of(one.predicted[row]) for one in outputs)
+        true = ids_of(found.target[row])
+        orders = [path_log_prob(head, feats, row, x) for head in heads for x in permutations(true)]
+        wanted = np.logaddexp.reduce(orders) - math.log(3)
+        assert float(found.log_prob[row]) == pytest.approx(wanted, abs=1e-4)
+        allowed = each / each.sum(1, keepdims=True)
+        value = [np.mean(allowed, 0) @ [f1_of(one, other) for other in sets] for one in sets]
+        expected = value[sets.index(ids_of(found.expected[row]))]
+        assert expected == pytest.approx(max(value), abs=0.01)
+        has = np.array([[label in one for one in sets] for label in range(4)])
+        told = allowed * [ids_of(given[row]) <= one for one in sets]
+        share = has @ told.sum(0) / told.sum()
+        assert found.completion['1'][row].numpy() == pytest.approx(share, abs=0.03)
+        plain = np.mean([has @ one / one.sum() for one in told], 0)
+        moved = max(moved, np.abs(plain - share).max())
+    assert answers and moved > 0.06  # a plain mean, or one member's answer, would not do
+    assert torch.allclose(found.scores, sum(one.scores for one in outputs) / 3)
+
+
+def f1_of(one, other):
+    return 2 * len(one & other) / (len(one) + len(other)) if one or other else 1.0
+
+
+def test_a_mixture_of_one_is_that_one(mixed):
+    from comparison.mixture import mix_models
+
+    (first, second, third), exact = mixed[2], ('scores', 'predicted', 'expected', 'target')
+    for one, other in (
+        (mix_models([first]), first),
+        (mix_models([first, first]), first),
+        (mix_models([first, second, third]), mix_models([third, first, second])),
+    ):
+        assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in exact)
+        assert torch.allclose(one.log_prob, other.log_prob)
+        assert torch.allclose(one.completion['1'], other.completion['1'])
+
+
+def test_packed_sets():
+    from comparison.outputs import Outputs, pack_sets, unpack_sets
+
+    sets = torch.rand(3, 5, 11) < 0.5
+    packed = pack_sets(sets)
+    assert packed.shape == (3, 5, 2) and torch.equal(unpack_sets(packed, 11), sets)
+    one = random_outputs(1)
+    one.samples, one.log_known = packed, {'1': torch.rand(3)}
+    both = Outputs.joined([one, one])
+    assert torch.equal(both.samples, torch.cat([packed] * 2)) and len(both.log_known['1']) == 6
+    assert both.probable is None and both.completion == {}
 
 
 def test_conditional_head():

@@ -6,6 +6,7 @@ import argparse
 from .figures import seen_before
 from .known import SETTINGS, draw_keys, reveal
 from .outputs import Outputs
+from .path_outputs import PROBABLE
 from .plan import Comparison
 
 __all__ = ['completion_notes', 'main_notes', 'paired_notes', 'tuning_notes']
@@ -33,9 +34,17 @@ def main_notes(
         'sum over labels; for paths in one fixed order that of the one path; for other paths that '
         f'of the sum over the orders, of which the {args.max_prefixes} most probable beginnings '
         'are followed: exact where there are no more, else an upper bound.',
-        's/epoch: the training on the wall, whatever else ran; for two models their sum.',
+        's/epoch: the training on the wall, whatever else ran; for several models their sum.',
         f'Log, record and figures of each run: {comparison.name}/ROW/seedN.',
     ]
+    if any(row.derived is not None and row.derived['type'] == 'mixture' for row in comparison.rows):
+        notes.append(
+            'Mixtures of models of paths: pred_score and P(set) are means over the models; '
+            'pred_label is the set with the highest mean among the '
+            f'{PROBABLE} most probable paths of each, absent ones counted as 0; expected F1 is '
+            'from the drawn paths of all; with known labels, each model weighs as much as it '
+            'thought these labels probable.'
+        )
     if sample is not None:
         seen = seen_before(sample.target, comparison.training_sets)
         notes.append(

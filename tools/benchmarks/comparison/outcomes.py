@@ -14,9 +14,11 @@ from cnnrnn_mm.evaluation.functional import labels_to_sets
 
 from .derived import ask_neighbours, average_models, choose_neighbours, features_of
 from .figures import choose_threshold, complete, make_figures, seen_before
+from .mixture import mix_models
 from .outputs import Outputs, independent_outputs
 from .paired import Resampled, compare, resample
 from .plan import Comparison, Key
+from .trainings import members_of
 
 __all__ = ['SECONDS', 'Outcome', 'compare_all', 'outcomes_of', 'tuning_outcome']
 
@@ -75,7 +77,7 @@ def outcomes_of(
         folder = comparison.folder / row.name / f'seed{seed}'
         facts = _training_facts(comparison, keys)
         if row.derived is not None:
-            _average(comparison, folder, keys)
+            _combine(comparison, row, folder, keys)
             facts['members'] = [list(key) for key in keys]
         found.append(_outcome(comparison, seed, folder, facts, known_seed))
     return found, failed
@@ -125,8 +127,8 @@ def _members(comparison: Comparison, row: Row, seed: int) -> list[Key]:
     """The trainings that a model is made of."""
     if row.derived is None:
         return [(row.name, seed, row.lr_factor)]
-    of, seeds = row.derived['of'], [seed + other for other in row.derived['seeds']]
-    return [key for key in comparison.runs if key[0] == of and key[1] in seeds]
+    keys = {key[:2]: key for key in comparison.runs}
+    return [keys[member] for member in members_of(row, seed)]
 
 
 def _training_facts(comparison: Comparison, keys: Sequence[Key]) -> dict[str, Any]:
@@ -139,11 +141,12 @@ def _training_facts(comparison: Comparison, keys: Sequence[Key]) -> dict[str, An
     return dict(seconds_per_epoch=sum(seconds) or None)
 
 
-def _average(comparison: Comparison, folder: Path, keys: Sequence[Key]) -> None:
+def _combine(comparison: Comparison, row: Row, folder: Path, keys: Sequence[Key]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    combine = mix_models if row.derived['type'] == 'mixture' else average_models
     for split in comparison.splits:
         members = [Outputs.load(comparison.runs[key].dump_path(split)) for key in keys]
-        average_models(members).save(folder / f'{split}.pt')
+        combine(members).save(folder / f'{split}.pt')
 
 
 def _copy_nearest(comparison: Comparison, row: Row) -> tuple[Path, dict]:

@@ -1,17 +1,21 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""What a model says of a split, image by image. Axis letters: N images, C labels."""
+"""What a model says of a split, image by image.
+
+Axis letters: N images, C labels, S samples, M paths, B = ceil(C / 8) bytes of a packed set.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from cnnrnn_mm.search import expected_f1_sets_independent
 
-__all__ = ['Outputs', 'independent_outputs']
+__all__ = ['Outputs', 'independent_outputs', 'pack_sets', 'unpack_sets']
 
 
 @dataclass
@@ -28,6 +32,12 @@ class Outputs:
         log_prob_upper: (N,), an upper bound; the same where it is known exactly.
         logits: (N, C) of one sigmoid a label; None for models of paths.
         completion: Scores (N, C) by setting, where they depend on the known labels.
+        samples: Label sets that a model of paths drew, (N, S, B) from :func:`pack_sets`; None for
+            others. This and what follows is what mixtures are made from.
+        sample_weights: (N, S), each row sums to 1.
+        probable: The label sets of its most probable paths, (N, M, B).
+        probable_log_probs: (N, M), natural log of P(path); -inf where there are fewer.
+        log_known: By setting, (N,): natural log of P(the set holds the known labels), estimated.
     """
 
     target: Tensor
@@ -39,6 +49,11 @@ class Outputs:
     log_prob_upper: Tensor
     logits: Tensor | None = None
     completion: dict[str, Tensor] = field(default_factory=dict)
+    samples: Tensor | None = None
+    sample_weights: Tensor | None = None
+    probable: Tensor | None = None
+    probable_log_probs: Tensor | None = None
+    log_known: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def independent(self) -> bool:
@@ -59,14 +74,15 @@ class Outputs:
     @classmethod
     def joined(cls, parts: Sequence['Outputs']) -> 'Outputs':
         """The images of several batches, in their order."""
-        first = parts[0]
         values = {}
         for one in fields(cls):
-            if isinstance(getattr(first, one.name), Tensor):
-                values[one.name] = torch.cat([getattr(part, one.name) for part in parts])
-        for name in first.completion:
-            scores = torch.cat([part.completion[name] for part in parts])
-            values.setdefault('completion', {})[name] = scores
+            there = [getattr(part, one.name) for part in parts]
+            if isinstance(there[0], Tensor):
+                values[one.name] = torch.cat(there)
+            elif isinstance(there[0], dict):
+                values[one.name] = {
+                    name: torch.cat([part[name] for part in there]) for name in there[0]
+                }
         return cls(**values)
 
 
@@ -96,3 +112,13 @@ def independent_outputs(
         logits=logits,
         **kwargs,
     )
+
+
+def pack_sets(sets: Tensor) -> Tensor:
+    """Label sets (..., C) bool in C bits each, (..., B) uint8 on the CPU."""
+    return torch.from_numpy(np.packbits(sets.cpu().numpy(), axis=-1))
+
+
+def unpack_sets(packed: Tensor, num_classes: int) -> Tensor:
+    """What :func:`pack_sets` packed, (..., C) bool."""
+    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=num_classes)).bool()

@@ -1,5 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""What a model of label paths says of a batch. Axis letters: N images, C labels, S samples."""
+"""What a model of label paths says of a batch.
+
+Axis letters: N images, C labels, S samples, M paths.
+"""
 
 from typing import Any
 
@@ -13,18 +16,21 @@ from cnnrnn_mm.search import (
     PathSamples,
     State,
     StepFunction,
+    beam_search,
     expected_f1_sets,
     sample_paths,
     set_log_probs,
 )
 
-from .outputs import Outputs
+from .outputs import Outputs, pack_sets
 
-__all__ = ['path_outputs']
+__all__ = ['PROBABLE', 'path_outputs']
 
 #: Behind the share of samples with a label, what their prefixes say of it tells labels apart that
 #: no sample holds.
 TIE = 1e-6
+#: M: how many of an image's most probable paths are kept for mixtures.
+PROBABLE = 64
 
 
 def path_outputs(
@@ -59,9 +65,12 @@ def path_outputs(
         *model.begin(), model.start, head.num_classes, sets, order, options['max_prefixes']
     )
     drawn = model.sample(None, options)
-    completion = {}
+    completion, log_known = {}, {}
     for name, given in known.items():
-        completion[name] = model.mix(_marginals(model.sample(given, options)))
+        told = model.sample(given, options)
+        completion[name] = model.mix(_marginals(told))
+        log_known[name] = (told.log_evidence - drawn.log_evidence).cpu()
+    probable, probable_log_probs = model.probable()
     return Outputs(
         target=target,
         ignored=ignored,
@@ -71,6 +80,11 @@ def path_outputs(
         log_prob=lower.double().cpu(),
         log_prob_upper=upper.double().cpu(),
         completion=completion,
+        samples=pack_sets(drawn.sets),
+        sample_weights=drawn.weights.cpu(),
+        probable=pack_sets(probable),
+        probable_log_probs=probable_log_probs.double().cpu(),
+        log_known=log_known,
     )
 
 
@@ -87,12 +101,25 @@ class _Model:
     def begin(self) -> tuple[StepFunction, State]:
         return self.head.decoder.begin_search(self.image, self.head.use_trie)
 
+    @property
+    def limits(self) -> Constraints:
+        """The head's constraints, with the order of a decoder that has one."""
+        limits = self.head.postprocessor.constraints
+        return limits if self.order is None else limits.merged(order=self.order)
+
+    def probable(self) -> tuple[Tensor, Tensor]:
+        """Sets (N, M, C) bool and log-probabilities (N, M) of the best paths of a wide beam."""
+        found = beam_search(
+            *self.begin(), self.start, self.head.num_classes, PROBABLE, constraints=self.limits
+        )
+        num_classes = self.head.num_classes
+        places = torch.where(found.paths < 0, num_classes, found.paths)
+        sets = torch.zeros((*places.shape[:2], num_classes + 1), dtype=torch.bool)
+        return sets.scatter_(2, places.cpu(), True)[..., :num_classes], found.log_probs
+
     def sample(self, known: Tensor | None, options: dict[str, Any]) -> PathSamples:
         """Label sets drawn from the model, under the head's constraints and with known labels."""
-        limits = self.head.postprocessor.constraints
-        if self.order is not None:
-            limits = limits.merged(order=self.order)
-        limits = [limits] * len(self.start)
+        limits = [self.limits] * len(self.start)
         if known is not None:
             given = [row.nonzero().flatten().tolist() for row in known]
             limits = [

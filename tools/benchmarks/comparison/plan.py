@@ -21,7 +21,7 @@ from cnnrnn_mm.datasets.annotations import read_labels
 from cnnrnn_mm.errors import UsageError
 
 from .evaluation import perform
-from .trainings import FOLDER, ROWS, has_needs, make_run, trainings_of
+from .trainings import FOLDER, ROWS, check_members, has_needs, make_run, trainings_of
 
 __all__ = ['Comparison', 'Key', 'make_comparison']
 
@@ -106,7 +106,10 @@ def make_comparison(args: argparse.Namespace) -> Comparison:
         rows = [row for row in rows if row.derived is None]
     name, runs = Path(args.config).stem, {}
     for row, seed in product(rows, args.seeds):
-        for made, own_seed in trainings_of(row, seed, rows):
+        needed = trainings_of(row, seed, rows)
+        if row.derived is not None:
+            check_members(cfg, row, [made for made, _ in needed])
+        for made, own_seed in needed:
             for factor in args.lr_factors or [made.lr_factor]:
                 folder = args.out / name / made.name / f'seed{own_seed}'
                 folder = folder if args.lr_factors is None else folder / f'lr_x{factor:g}'

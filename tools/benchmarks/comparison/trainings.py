@@ -7,13 +7,14 @@ from pathlib import Path
 
 from mmengine.config import Config
 from tables.data import Data, make_of
-from tables.row import Row, apply_row, load_row
+from tables.row import Row, apply_row, has_paths, load_row
 from tables.runs import Run, make_training, plain
 
 from cnnrnn_mm.apis.fingerprint import digest
 from cnnrnn_mm.datasets.cached_features import read_meta
+from cnnrnn_mm.errors import UsageError
 
-__all__ = ['FOLDER', 'ROWS', 'has_needs', 'make_run', 'trainings_of']
+__all__ = ['FOLDER', 'ROWS', 'check_members', 'has_needs', 'make_run', 'members_of', 'trainings_of']
 
 FOLDER = Path(__file__).parent / 'rows'
 INDEPENDENT = ('linear', 'mlp', 'asl', 'csra', 'mlp-ensemble', 'nearest', 'conditional-mlp')
@@ -29,10 +30,14 @@ SKIP = (
     'no-dropout',
 )
 ABLATIONS = (*(f'plus-{name}' for name in PLUS), *(f'skip-{name}' for name in SKIP))
-ROWS = (*INDEPENDENT, *PATHS, *ABLATIONS)
+ORDERS = ('skip-rare-first', 'skip-random-order', 'orders-3', 'skip-ensemble')
+ROWS = (*INDEPENDENT, *PATHS, *ABLATIONS, *ORDERS)
+
+#: Kinds of derived rows that are made of trained models, and whether of models of paths.
+COMBINED = {'ensemble': False, 'mixture': True}
 
 #: Of what an evaluation writes; raised when that changes.
-FORMAT = 1
+FORMAT = 3
 
 
 def trainings_of(row: Row, seed: int, rows: list[Row]) -> list[tuple[Row, int]]:
@@ -41,10 +46,40 @@ def trainings_of(row: Row, seed: int, rows: list[Row]) -> list[tuple[Row, int]]:
         return [(row, seed)]
     if row.derived['type'] == 'nearest':
         return []
-    name = row.derived['of']
-    there = [one for one in rows if one.name == name]
-    of = there[0] if there else load_row(name, FOLDER, ROWS)
-    return [(of, seed + other) for other in row.derived['seeds']]
+    there = {one.name: one for one in rows}
+    return [
+        (there[name] if name in there else load_row(name, FOLDER, ROWS), own_seed)
+        for name, own_seed in members_of(row, seed)
+    ]
+
+
+def members_of(row: Row, seed: int) -> list[tuple[str, int]]:
+    """Names and seeds of the trainings that a derived row combines.
+
+    ``of`` is the name of a row or a list of them, each with all ``seeds``, which are added to the
+    row's own.
+    """
+    names = row.derived['of']
+    names = [names] if isinstance(names, str) else names
+    return [(name, seed + other) for name in names for other in row.derived['seeds']]
+
+
+def check_members(cfg: Config, row: Row, members: list[Row]) -> None:
+    """Refuse a derived row whose members can't be combined in its way."""
+    kind = row.derived['type']
+    if kind == 'nearest':
+        return
+    if kind not in COMBINED:
+        raise UsageError(
+            f"row {row.name}: derived type '{kind}' is not known: choose nearest, "
+            f'{" or ".join(COMBINED)}'
+        )
+    for one in members:
+        if one.derived is not None or has_paths(apply_row(cfg, one)) != COMBINED[kind]:
+            raise UsageError(
+                f"row {row.name}: {one.name} can't be a member of type '{kind}': an ensemble is of "
+                'trained models of independent labels, a mixture of trained models of label paths'
+            )
 
 
 def has_needs(needs: str | None, features: str | None) -> bool:
