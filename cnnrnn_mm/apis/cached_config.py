@@ -11,9 +11,15 @@ from mmengine.logging import print_log
 
 from ..datasets.cached_features import AUGMENTED, MIRRORED, read_meta, unfinished_folder
 from ..errors import UsageError
-from .dataset_configs import map_leaves, pipeline_of, split_pipeline, type_name
+from .dataset_configs import (
+    map_leaves,
+    pipeline_of,
+    split_pipeline,
+    transforms_inside,
+    type_name,
+)
 from .features import extract_command
-from .fingerprint import config_parts, find_difference, preprocessor_of
+from .fingerprint import FEATURE_TYPES, config_parts, find_difference, preprocessor_of
 
 __all__ = ['use_cached_features']
 
@@ -66,8 +72,9 @@ def use_cached_features(
     kept = {key: preprocessor_of(cfg)[key] for key in _kept_options(cfg)}
     cfg.model.pop('data_preprocessor', None)
     cfg.data_preprocessor = ConfigDict(type='ClsDataPreprocessor', **kept)
+    kind = type_name(cfg.model)
     cfg.model.update(
-        type='cnnrnn_mm.FeatureClassifier',
+        type=f'cnnrnn_mm.{FEATURE_TYPES[kind]}',
         features=str(folder),
         feature_shape=first['shape'][2:],
         backbone_digest=weights['backbone'],
@@ -169,7 +176,8 @@ def _command(
 def _flip_prob(cfg: Config) -> float:
     """How often the training pipeline mirrors an image from left to right; 0 if in another way."""
     loader = cfg.get('train_dataloader')
-    for one in [] if loader is None else pipeline_of(loader.dataset):
+    pipeline = [] if loader is None else pipeline_of(loader.dataset)
+    for one in (inner for outer in pipeline for inner in transforms_inside(outer)):
         simple = isinstance(one.get('prob'), (int, float))
         if type_name(one) == 'RandomFlip' and simple:
             return float(one['prob']) if one.get('direction', 'horizontal') == 'horizontal' else 0.0

@@ -9,7 +9,15 @@ from mmpretrain.registry import TRANSFORMS
 
 from ..errors import UsageError
 
-__all__ = ['LABEL_TRANSFORMS', 'leaves', 'map_leaves', 'pipeline_of', 'split_pipeline', 'type_name']
+__all__ = [
+    'LABEL_TRANSFORMS',
+    'leaves',
+    'map_leaves',
+    'pipeline_of',
+    'split_pipeline',
+    'transforms_inside',
+    'type_name',
+]
 
 #: They read or write labels or pack the results, and leave the pixels alone.
 LABEL_TRANSFORMS = ('OrderLabels', 'PackInputs', 'PackMultiTaskInputs')
@@ -67,7 +75,7 @@ def split_pipeline(pipeline: list[dict], name: str) -> tuple[list[dict], list[di
     """
     pixels, labels = [], []
     for one in pipeline:
-        kinds = [kind in LABEL_TRANSFORMS for kind in map(type_name, _innermost(one))]
+        kinds = [kind in LABEL_TRANSFORMS for kind in map(type_name, transforms_inside(one))]
         if all(kinds):
             labels.append(one)
         elif any(kinds):
@@ -93,10 +101,10 @@ def _check_known(transform: dict, name: str) -> None:
         )
 
 
-def _innermost(transform: dict) -> list[dict]:
-    """The transforms inside a transform's config, or the transform itself."""
+def transforms_inside(transform: dict) -> list[dict]:
+    """The innermost transforms in a transform's config, or the transform itself."""
     inner = list(_dicts(transform.get('transforms', [])))
-    return [leaf for one in inner for leaf in _innermost(one)] or [transform]
+    return [leaf for one in inner for leaf in transforms_inside(one)] or [transform]
 
 
 def _dicts(value: Any) -> Iterator[dict]:

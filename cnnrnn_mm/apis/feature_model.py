@@ -14,7 +14,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..models.constant_features import check_constant
+from ..models.constant_features import check_constant, is_constant
 from .checkpoints import check_checkpoint
 from .fingerprint import preprocessor_of
 
@@ -29,7 +29,7 @@ def build_feature_model(cfg: Config, checkpoint: str | None) -> nn.Module:
         checkpoint: Weights; None for what ``init_cfg`` and the config's seed give.
 
     Raises:
-        UsageError: If backbone or neck are not frozen, or the checkpoint is another model's.
+        UsageError: If the backbone is not frozen, or the checkpoint is another model's.
     """
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg['data_preprocessor'] = copy.deepcopy(preprocessor_of(cfg))
@@ -41,8 +41,9 @@ def build_feature_model(cfg: Config, checkpoint: str | None) -> nn.Module:
     model = MODELS.build(model_cfg)
     if checkpoint is None:
         model.init_weights()
-    for name in ('backbone', 'neck'):
-        check_constant(name, getattr(model, name))
+    check_constant('backbone', model.backbone)
+    if not is_constant(model.neck):
+        model.neck = None  # features are what stays: a neck that trains reads them
     if checkpoint is not None:
         loaded = load_checkpoint(model, checkpoint, map_location='cpu')
         _check_fit(model, loaded.get('state_dict', loaded), checkpoint)
@@ -53,7 +54,7 @@ def _check_fit(model: nn.Module, weights: dict, checkpoint: str) -> None:
     """Weights that a checkpoint lacks would stay random, and their features look like others."""
     given = {name.removeprefix('module.'): value for name, value in weights.items()}
     for name, value in model.state_dict().items():
-        if name.startswith('head.'):
+        if name.startswith('head.'):  # and a neck that trains is no part of the model here
             continue
         if name not in given or given[name].shape != value.shape:
             raise UsageError(

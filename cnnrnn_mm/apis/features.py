@@ -19,12 +19,13 @@ from torch.utils.data import DataLoader, default_collate
 from ..datasets import CachedFeatures, load_features
 from ..datasets.cached_features import AUGMENTED, MIRRORED, PLAIN, read_meta
 from ..datasets.feature_writer import FeatureWriter
+from ..datasets.view_boxes import mirror
 from ..errors import UsageError
 from ..models.constant_features import weights_digest
 from ..version import __version__
 from .feature_model import build_feature_model, check_training_mode, compute_features
 from .fingerprint import config_parts, digest, find_difference
-from .split_images import SplitImages
+from .split_images import ImageView, SplitImages
 
 __all__ = ['CachedFeatures', 'extract_features', 'load_features']
 
@@ -82,6 +83,8 @@ def extract_features(
     model = build_feature_model(cfg, checkpoint)
     parts['weights'] = {name: weights_digest(getattr(model, name)) for name in ('backbone', 'neck')}
     parts['images'] = digest([(one['img_path'], one['file_size']) for one in images.annotations])
+    if images.objects is not None:
+        parts['boxes'] = images.objects
     views = [PLAIN] + [MIRRORED] * flip + [AUGMENTED] * copies
     if folder.is_dir() and not overwrite:
         return _reuse(folder, parts, views)
@@ -107,12 +110,14 @@ def extract_features(
         )
         with Progress(disable=not show_progress) as bar:
             task = bar.add_task(f'Features of {split}', total=len(images), completed=writer.done)
-            for number, batch in enumerate(loader):
+            for number, (batch, boxes) in enumerate(loader):
                 if number == 0:
                     check_training_mode(model, batch[0])
                 batch = [batch[0], _mirror(batch[0])] if flip else batch
                 features = torch.stack([compute_features(model, inputs) for inputs in batch], 1)
-                writer.write(features)
+                if boxes is not None and flip:
+                    boxes = [[view, mirror(view)] for (view,) in boxes]
+                writer.write(features, boxes)
                 bar.update(task, completed=writer.done)
         return writer.finish()
 
@@ -150,10 +155,11 @@ def _reuse(folder: Path, parts: dict, views: list[str]) -> CachedFeatures:
     )
 
 
-def _collate(items: list[list[Tensor]]) -> list[Tensor]:
-    """One batch (N, 3, H, W) for each view."""
+def _collate(items: list[list[ImageView]]) -> tuple[list[Tensor], list[list[dict]] | None]:
+    """One batch (N, 3, H, W) for each view, and the boxes of each view of each image."""
     batches = []
-    for view in zip(*items, strict=True):
+    for number in range(len(items[0])):
+        view = [item[number].inputs for item in items]
         sizes = {tuple(one.shape) for one in view}
         if len(sizes) > 1:
             first, second = sorted(sizes)[:2]
@@ -161,8 +167,9 @@ def _collate(items: list[list[Tensor]]) -> list[Tensor]:
                 f'images of one batch have shapes {first} and {second}: padded, their features '
                 'would depend on each other; let the pipeline give all images one size'
             )
-        batches.append(default_collate(list(view)))
-    return batches
+        batches.append(default_collate(view))
+    boxes = [[view.boxes for view in item] for item in items]
+    return batches, None if boxes[0][0] is None else boxes
 
 
 def _mirror(inputs: Tensor) -> Tensor:

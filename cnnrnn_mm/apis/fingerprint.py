@@ -1,18 +1,27 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What cached features depend on, by named parts, and how two makes differ."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from mmengine.config import Config
+from mmpretrain.registry import MODELS
 
 from ..errors import UsageError
+from ..models.constant_features import is_constant
 from .dataset_configs import pipeline_of, split_pipeline, type_name
 
-__all__ = ['config_parts', 'digest', 'find_difference', 'preprocessor_of']
+__all__ = ['FEATURE_TYPES', 'config_parts', 'digest', 'find_difference', 'preprocessor_of']
 
+#: What a classifier becomes on cached features, by the name of its type.
+FEATURE_TYPES = {
+    'ImageClassifier': 'FeatureClassifier',
+    'RegionClassifier': 'FeatureRegionClassifier',
+}
 #: Written by init_cfg or the command line, and seen in the weights themselves.
 NOT_IN_VALUES = ('init_cfg', '_scope_')
 #: Arguments of ClsDataPreprocessor that change no pixel.
@@ -30,16 +39,17 @@ def config_parts(cfg: Config, split: str, copies: int = 0, seed: int = 0) -> dic
         seed: Of their random draws.
 
     Returns:
-        ``backbone``, ``neck``, ``data_preprocessor``, ``pipeline`` (of the plain view) and
-        ``augmentation`` (None without copies). Paths of weights and arguments that change no pixel
-        are left out.
+        ``backbone``, ``neck`` (None for one that trains), ``data_preprocessor``, ``pipeline`` (of
+        the plain view) and ``augmentation`` (None without copies). Paths of weights and arguments
+        that change no pixel are left out.
 
     Raises:
         UsageError: If the config lacks a pipeline, or has a model whose features can't be kept.
     """
-    if type_name(cfg.model) not in ('ImageClassifier', 'FeatureClassifier'):
+    kind = type_name(cfg.model)
+    if kind not in FEATURE_TYPES and kind not in FEATURE_TYPES.values():
         raise UsageError(
-            f'the model is a {type_name(cfg.model)}: features can be kept for an ImageClassifier'
+            f'the model is a {kind}: features can be kept for {" and ".join(FEATURE_TYPES)}'
         )
     preprocessor = {'type': 'ClsDataPreprocessor', **preprocessor_of(cfg)}
     kept = {key: value for key, value in preprocessor.items() if key not in NOT_IN_PIXELS}
@@ -49,11 +59,19 @@ def config_parts(cfg: Config, split: str, copies: int = 0, seed: int = 0) -> dic
         augmentation = {'copies': copies, 'seed': seed, 'pipeline': _plain(transforms)}
     return {
         'backbone': _plain(cfg.model.backbone),
-        'neck': _plain(cfg.model.get('neck')),
+        'neck': _plain(_kept_neck(cfg.model.get('neck'))),
         'data_preprocessor': _plain(kept),
         'pipeline': _plain(split_pipeline(plain_pipeline(cfg, split), f'the {split} split')[0]),
         'augmentation': augmentation,
     }
+
+
+def _kept_neck(neck: dict | None) -> dict | None:
+    """The neck's config, if training leaves it as it is."""
+    if neck is None:
+        return None
+    with torch.device('meta'):  # nothing is allocated
+        return neck if is_constant(MODELS.build(copy.deepcopy(neck))) else None
 
 
 def preprocessor_of(cfg: Config) -> dict:

@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,24 +21,46 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..datasets.annotations import class_names, read_labels
+from ..datasets.transforms.box_checks import check_boxes_move, has_proposals
+from ..datasets.view_boxes import FIELDS, GROUND_TRUTH
 from ..errors import UsageError
 from .data_layout import check_data_layout
-from .dataset_configs import leaves, map_leaves, pipeline_of, split_pipeline, type_name
+from .dataset_configs import (
+    leaves,
+    map_leaves,
+    pipeline_of,
+    split_pipeline,
+    type_name,
+)
 from .fingerprint import plain_pipeline
 
-__all__ = ['SplitImages']
+__all__ = ['ImageView', 'SplitImages']
 
 SPLITS = ('train', 'val', 'test')
 #: What a dataset may know about an image beside its labels, and a cache keeps.
 FURTHER_KEYS = ('gt_label_difficult', 'gt_area')
 
 
+class ImageView(NamedTuple):
+    """What a pipeline made of an image.
+
+    Attributes:
+        inputs: (3, H, W).
+        boxes: ``img_shape`` (H, W) and those of ``gt_bboxes``, ``gt_bboxes_labels`` and
+            ``proposals`` that there are; None where the split has none.
+    """
+
+    inputs: Tensor
+    boxes: dict[str, Any] | None
+
+
 class SplitImages(Dataset):
     """What the pipelines make of each image: first the plain view, then ``copies`` augmented ones.
 
     Dataset wrappers are looked through, and an image that is listed twice comes once. Item ``i`` is
-    a list of ``1 + copies`` tensors. All random draws of a view start from a state that depends on
-    ``seed``, the image's path and the copy's number alone, and the states outside stay as they are.
+    a list of ``1 + copies`` :class:`ImageView`. All random draws of a view start from a state that
+    depends on ``seed``, the image's path and the copy's number alone, and the states outside stay
+    as they are.
 
     Args:
         cfg: A run's config.
@@ -49,9 +72,14 @@ class SplitImages(Dataset):
         annotations: n dicts with ``img_path``, ``gt_label`` (list of class ids), ``file_size``
             (bytes; None for what is no local file) and the further keys that the dataset has.
         classes: C class names, or None.
+        box_keys: Under which keys the images have boxes: 'gt_bboxes' where the annotations have
+            them, 'proposals' where a pipeline adds them.
+        objects: 16 hexadecimal digits that stand for the objects' boxes and classes in the
+            annotations; None without ``box_keys``.
 
     Raises:
-        UsageError: If the config lacks the split or a pipeline, or data is missing on disk.
+        UsageError: If the config lacks the split or a pipeline, or data is missing on disk, or if
+            there are boxes and a pipeline moves pixels under them.
     """
 
     def __init__(self, cfg: Config, split: str, copies: int = 0, seed: int = 0) -> None:
@@ -67,13 +95,21 @@ class SplitImages(Dataset):
         check_data_layout(cfg, (f'{split}_dataloader',))
         self.seed = seed
         self.annotations, self._places, self._leaves = [], [], []
-        seen: set[str] = set()
+        self._has_objects = False
+        seen, objects = set(), hashlib.sha256()
         for leaf in leaves(cfg[f'{split}_dataloader'].dataset):
-            self._add(_build(leaf), pipelines, seen)
+            self._add(_build(leaf), pipelines, seen, objects)
         self.classes = class_names(self._leaves[0][0])
+        composed = [view.pipeline.transforms for view in self._leaves[0]]
+        proposed = any(map(has_proposals, composed))
+        self.box_keys = ('gt_bboxes',) * self._has_objects + ('proposals',) * proposed
+        self.objects = objects.hexdigest()[:16] if self.box_keys else None
+        for number, transforms in enumerate(composed[:2]):
+            name = 'training' if number else f'the {split} split'
+            check_boxes_move(transforms, self._has_objects, name)
 
-    def _add(self, dataset: Dataset, pipelines: list[list[dict]], seen: set[str]) -> None:
-        """Add the images of a dataset that were not seen yet."""
+    def _add(self, dataset: Dataset, pipelines: list[list[dict]], seen: set[str], objects) -> None:
+        """Add the images of a dataset that were not seen yet, and their objects to a digest."""
         views = []
         for pipeline in pipelines:
             view = copy.copy(dataset)  # shares the annotations
@@ -90,18 +126,29 @@ class SplitImages(Dataset):
             known = dict(img_path=path, gt_label=label.tolist(), file_size=size)
             further = {key: _plain(info[key]) for key in FURTHER_KEYS if key in info}
             self.annotations.append({**known, **further})
+            if 'gt_bboxes' in info:
+                self._has_objects = True
+                boxes, ids = (_plain(info[key]) for key in GROUND_TRUTH)
+                objects.update(repr((path, boxes, ids)).encode())
             self._places.append((len(self._leaves) - 1, index))
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, index: int) -> list[Tensor]:
+    def __getitem__(self, index: int) -> list[ImageView]:
         leaf, place = self._places[index]
         path, found = self.annotations[index]['img_path'], []
         for number, view in enumerate(self._leaves[leaf]):
             with _draws_from(self.seed, path, number):
-                found.append(view[place]['inputs'])
+                found.append(self._view(view[place]))
         return found
+
+    def _view(self, item: dict) -> ImageView:
+        if not self.box_keys:
+            return ImageView(item['inputs'], None)
+        sample = item['data_samples']
+        boxes = {key: sample.get(key) for key in FIELDS if key in sample}
+        return ImageView(item['inputs'], {'img_shape': tuple(item['inputs'].shape[-2:]), **boxes})
 
 
 def _build(leaf: dict) -> Dataset:
@@ -126,7 +173,15 @@ def _with_pipeline(leaf: dict, pipeline: list[dict]) -> dict:
 def _without_order(pipeline: list[dict], name: str) -> list[dict]:
     """An order of labels needs a fit, and no pixel depends on it."""
     pixels, labels = split_pipeline(pipeline, name)
-    return pixels + [one for one in labels if type_name(one).startswith('Pack')]
+    return pixels + [_with_boxes(one) for one in labels if type_name(one).startswith('Pack')]
+
+
+def _with_boxes(pack: dict) -> dict:
+    """Boxes are kept whatever the config packs; what the results lack is passed over."""
+    if type_name(pack) != 'PackInputs':
+        return pack
+    keys = (*pack.get('algorithm_keys', ()), *FIELDS)
+    return {**pack, 'algorithm_keys': tuple(dict.fromkeys(keys))}
 
 
 def _plain(value):

@@ -6,7 +6,7 @@ from .feature_dataset import FeatureDataset
 from .feature_writer import FeatureWriter
 from .nus_wide import NUSWide
 from .readable_images import ReadableImages
-from .transforms import LoadImage, OrderLabels
+from .transforms import LoadImage, LoadProposals, OrderLabels, WithBoxes
 from .voc import VOCMultiLabel
 
 __all__ = [
@@ -16,9 +16,11 @@ __all__ = [
     'FeatureDataset',
     'FeatureWriter',
     'LoadImage',
+    'LoadProposals',
     'NUSWide',
     'OrderLabels',
     'ReadableImages',
     'VOCMultiLabel',
+    'WithBoxes',
     'load_features',
 ]

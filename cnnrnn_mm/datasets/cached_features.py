@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from .annotations import check_labels
+from .view_boxes import BOXES, read_boxes
 
 __all__ = ['CachedFeatures', 'load_features']
 
@@ -58,6 +59,16 @@ class CachedFeatures:
         """The mirror images (n, F), in memory; None where they were not made."""
         kinds = self.meta['views']
         return self._view(kinds.index(MIRRORED)) if MIRRORED in kinds else None
+
+    @cached_property
+    def boxes(self) -> list[list[dict[str, Any]]] | None:
+        """For each image, V dicts; None for a cache without boxes.
+
+        A dict has ``img_shape`` (H, W) of the network's input and, in its pixels, those that there
+        were of ``gt_bboxes`` (n, 4) float32 with ``gt_bboxes_labels`` (n,) int64 and ``proposals``
+        (n, 4) float32.
+        """
+        return read_boxes(Path(self.folder) / BOXES, *self.views.shape[:2])
 
     @property
     def labels(self) -> list[list[int]]:

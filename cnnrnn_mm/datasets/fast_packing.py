@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .annotations import check_labels
 from .transforms import OrderLabels
+from .view_boxes import FIELDS
 
 __all__ = ['FastPacking']
 
@@ -41,7 +42,7 @@ class FastPacking:
         if not transforms or type(transforms[-1]) is not PackInputs:
             return None
         pack, before = transforms[-1], transforms[:-1]
-        if pack.input_key != 'img' or pack.algorithm_keys:
+        if pack.input_key != 'img' or not set(pack.algorithm_keys) <= set(FIELDS):
             return None
         if not before:
             return cls(pack)
@@ -86,7 +87,8 @@ class FastPacking:
     def _sample(self, info: dict, label: Tensor) -> DataSample:
         """A sample as its setters leave it, all at once, as the host unpickles them."""
         fields = {key: info[key] for key in self.pack.meta_keys if key in info}
-        names = {'_metainfo_fields': set(fields), '_data_fields': {'gt_label'}}
+        data = {key: info[key] for key in self.pack.algorithm_keys if key in info}
+        names = {'_metainfo_fields': set(fields), '_data_fields': {'gt_label', *data}}
         sample = DataSample.__new__(DataSample)
-        sample.__dict__.update(**names, gt_label=label, **fields)
+        sample.__dict__.update(**names, gt_label=label, **fields, **data)
         return sample

@@ -13,10 +13,11 @@ from mmpretrain.datasets import MultiLabelDataset
 
 from ..errors import UsageError
 from ..registry import DATASETS
-from .annotations import describe
+from .annotations import class_names, describe
 from .cached_features import AUGMENTED, MIRRORED, CachedFeatures, load_features
 from .fast_packing import FastPacking
 from .readable_images import why_unreadable
+from .view_boxes import FIELDS, GROUND_TRUTH
 
 __all__ = ['FeatureDataset']
 
@@ -34,6 +35,10 @@ class FeatureDataset(MultiLabelDataset):
     In training, a cache with mirror images gives either at random, anew each time, as the host's
     ``RandomFlip`` would; one with augmented copies gives one of these. In test mode it is always
     the plain view.
+
+    From a cache with boxes the pipeline also gets ``img_shape``, the size of what the network saw,
+    and in its pixels ``proposals`` and ``gt_bboxes`` with ``gt_bboxes_labels`` of that view; the
+    last two only where the dataset with the images gives boxes, too.
 
     Args:
         features: Folder that ``tools/extract_features.py`` wrote, of one split.
@@ -63,6 +68,8 @@ class FeatureDataset(MultiLabelDataset):
             raise UsageError(f"unreadable is '{unreadable}': set it to 'skip' or 'error'")
         self.dataset_cfg, self.flip_prob, self.unreadable = dataset, flip_prob, unreadable
         self.cached: CachedFeatures | None = None
+        self._boxes: list[list[dict]] | None = None
+        self._box_keys: tuple[str, ...] = ()
         super().__init__(features, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -72,6 +79,7 @@ class FeatureDataset(MultiLabelDataset):
             {key: value for key, value in one.items() if key != 'file_size'}
             for one in self.cached.annotations
         ]
+        self._boxes, self._box_keys = self.cached.boxes, ('img_shape', *FIELDS)
         if self.dataset_cfg is None:
             if self.cached.classes is not None:
                 self._metainfo.setdefault('classes', tuple(self.cached.classes))
@@ -80,14 +88,34 @@ class FeatureDataset(MultiLabelDataset):
         for key, value in inner.metainfo.items():
             self._metainfo.setdefault(key, value)
         rows = {one['img_path']: row for row, one in enumerate(images)}
-        found = []
+        found, wanted = [], False
         for index in range(len(inner)):
             info = inner.get_data_info(index)
             info.pop('sample_idx', None)
+            for key in GROUND_TRUTH:  # those of the view that is drawn take their place
+                wanted = info.pop(key, None) is not None or wanted
             row = self._find_row(info, rows, describe(inner))
             if row is not None:
                 found.append({**info, 'feature_row': row})
+        if wanted:
+            self._check_boxes(inner)
+        else:
+            self._box_keys = tuple(key for key in self._box_keys if key not in GROUND_TRUTH)
         return found
+
+    def _check_boxes(self, inner) -> None:
+        """The cache must have boxes of the classes of the dataset with the images."""
+        if self._boxes is None or 'gt_bboxes' not in self._boxes[0][0]:
+            raise UsageError(
+                f'{describe(inner)} has boxes=True, but {self.cached.folder} was made without '
+                f'boxes: {_remake(self.cached)}'
+            )
+        names = class_names(inner)
+        if names != self.cached.classes:
+            raise UsageError(
+                f'{describe(inner)} has other classes than {self.cached.folder}, whose boxes would '
+                f'mean something else: {_remake(self.cached)}'
+            )
 
     def _find_row(self, info: dict, rows: dict[str, int], name: str) -> int | None:
         """The row of an image's features; None for one that is to be skipped."""
@@ -127,11 +155,17 @@ class FeatureDataset(MultiLabelDataset):
             info.update(flip=flip, flip_direction='horizontal' if flip else None)
         return info
 
+    def _add_boxes(self, info: dict, row: int, view: int) -> None:
+        shown = self._boxes[row][view]
+        info.update((key, shown[key]) for key in self._box_keys if key in shown)
+
     def prepare_data(self, idx: int) -> dict | None:
         """Add the feature to the annotation, and run the pipeline."""
         info = self.get_data_info(idx)
-        view = int(self.draw_views(1)[0])
-        feature = torch.from_numpy(np.array(self.cached.views[info.pop('feature_row'), view]))
+        view, row = int(self.draw_views(1)[0]), info.pop('feature_row')
+        if self._boxes is not None:
+            self._add_boxes(info, row, view)
+        feature = torch.from_numpy(np.array(self.cached.views[row, view]))
         return self.pipeline({**self.with_feature(info, view), 'img': feature})
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
@@ -145,6 +179,9 @@ class FeatureDataset(MultiLabelDataset):
         views = self.draw_views(len(infos))
         rows = [info.pop('feature_row') for info in infos]
         features = torch.from_numpy(self.cached.views[rows, views])  # (N, F), read at once
+        if self._boxes is not None:
+            for info, row, view in zip(infos, rows, views.tolist(), strict=True):
+                self._add_boxes(info, row, view)
         infos = [self.with_feature(*pair) for pair in zip(infos, views.tolist(), strict=True)]
         return packing(features, infos)
 

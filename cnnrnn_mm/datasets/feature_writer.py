@@ -27,6 +27,7 @@ from .cached_features import (
     read_progress,
     unfinished_folder,
 )
+from .view_boxes import BOXES, append_boxes, cut_boxes
 
 __all__ = ['FeatureWriter']
 
@@ -73,6 +74,7 @@ class FeatureWriter:
         self.done = read_progress(self._half)
         try:
             self._meta = self._begin(meta, restart)
+            cut_boxes(self._half / BOXES, self.done)
             content = {
                 'metainfo': {} if classes is None else {'classes': list(classes)},
                 'data_list': self._annotations,
@@ -104,8 +106,12 @@ class FeatureWriter:
         self.done = 0
         return meta
 
-    def write(self, features: Tensor) -> None:
-        """Append the features (b, V, F) of the next b images.
+    def write(self, features: Tensor, boxes: Sequence[Sequence[dict]] | None = None) -> None:
+        """Append the next b images.
+
+        Args:
+            features: (b, V, F).
+            boxes: b times V entries as in :attr:`CachedFeatures.boxes`; None, always, for none.
 
         Raises:
             UsageError: If one is not finite, or of another shape than those before.
@@ -117,6 +123,8 @@ class FeatureWriter:
             self._views = self._open(values.shape[1:])
         self._views[self.done : end] = values
         self._views.flush()
+        if boxes is not None:
+            append_boxes(self._half / BOXES, boxes)
         self.done = end
         _write_json(self._half / PROGRESS, {'done': end, 'images': len(self._annotations)})
 

@@ -14,9 +14,11 @@ from itertools import chain
 import numpy as np
 
 from ..errors import UsageError
+from .boxes import ObjectBoxes, have_area
 
 __all__ = [
     'check_areas',
+    'check_boxes',
     'check_choice',
     'check_class_names',
     'check_ids',
@@ -151,3 +153,25 @@ def check_areas(
                 raise UsageError(
                     f'{name(row)}: label {label} covers {share} of it: shares are in (0, 1]'
                 )
+
+
+def check_boxes(
+    boxes: Sequence[ObjectBoxes], labels: Sequence[Sequence[int]], name: Callable[[int], str]
+) -> None:
+    """Raise ``UsageError`` unless each box has an area and belongs to a label of its image."""
+    for row, (edges, ids) in enumerate(boxes):
+        if edges.shape != (len(ids), 4):
+            raise UsageError(
+                f'{name(row)}: boxes of shape {edges.shape} for {len(ids)} objects: give four '
+                'numbers for each'
+            )
+        unknown = set(ids.tolist()).difference(labels[row])
+        if unknown:
+            raise UsageError(f'{name(row)}: a box for label {min(unknown)}, which it has not')
+        # NaN fails every comparison.
+        bad = ~have_area(edges) | ~(edges >= 0).all(1)
+        if bad.any():
+            raise UsageError(
+                f'{name(row)}: box {edges[bad.argmax()].tolist()} has no area or starts outside '
+                'the image: give x1, y1, x2, y2 in pixels'
+            )

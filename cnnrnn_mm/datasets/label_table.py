@@ -10,8 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import UsageError
-from .label_checks import check_areas, check_class_names, check_ids, check_paths, leaves_folder
+from .boxes import ObjectBoxes
+from .label_checks import (
+    check_areas,
+    check_boxes,
+    check_class_names,
+    check_ids,
+    check_paths,
+    leaves_folder,
+)
 
 __all__ = ['LabelTable', 'leaves_folder', 'write_whole']
 
@@ -29,6 +39,8 @@ class LabelTable:
             no id with ``labels``. None where the format has no such mark.
         areas: n dicts {class id: share of the image, in (0, 1], of the box of the label's largest
             object}; a label without a box has no key. None where there are no boxes.
+        boxes: n times the boxes of the objects that are labels, in the image; None where they were
+            not asked for, since they take memory.
         numbers: n numbers of the images in the source, for messages; None for 0, 1, ...
         counted: What these numbers count: 'entry', 'line'.
         rooted: False where there is no image folder that a path could leave.
@@ -44,13 +56,14 @@ class LabelTable:
     labels: list[tuple[int, ...]]
     difficult: list[tuple[int, ...]] | None = None
     areas: list[dict[int, float]] | None = None
+    boxes: list[ObjectBoxes] | None = None
     numbers: Sequence[int] | None = None
     counted: str = 'entry'
     rooted: bool = True
 
     def __post_init__(self) -> None:
         check_class_names(self.classes, self.source)
-        for name in ('labels', 'difficult', 'areas', 'numbers'):
+        for name in ('labels', 'difficult', 'areas', 'boxes', 'numbers'):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.img_paths):
                 raise UsageError(
@@ -66,6 +79,8 @@ class LabelTable:
             self._check_disjoint()
         if self.areas is not None:
             check_areas(self.areas, self.labels, self.difficult, self._name)
+        if self.boxes is not None:
+            check_boxes(self.boxes, self.labels, self._name)
 
     def where(self, row: int) -> str:
         """Where the source has an image, as 'entry 3' or 'line 5'."""
@@ -84,6 +99,7 @@ class LabelTable:
             labels=pick(self.labels),
             difficult=pick(self.difficult),
             areas=pick(self.areas),
+            boxes=pick(self.boxes),
             numbers=pick(numbers),
         )
 
@@ -110,7 +126,7 @@ class LabelTable:
 
         Returns:
             Dicts with ``img_path`` and ``gt_label`` and, where the table has them,
-            ``gt_label_difficult`` and ``gt_area``.
+            ``gt_label_difficult``, ``gt_area``, ``gt_bboxes`` and ``gt_bboxes_labels``.
         """
         # Rooted paths can't be absolute; os.path.join for each is a quarter of a set's start-up.
         prefix = os.path.join(img_folder, '') if img_folder else ''
@@ -122,6 +138,8 @@ class LabelTable:
                 info['gt_label_difficult'] = list(self.difficult[row])
             if self.areas is not None:
                 info['gt_area'] = dict(self.areas[row])
+            if self.boxes is not None:
+                info['gt_bboxes'], info['gt_bboxes_labels'] = self.boxes[row]
             infos.append(info)
         return infos
 
@@ -129,14 +147,17 @@ class LabelTable:
         """Write the JSON file that the host's ``MultiLabelDataset`` reads, whole or not at all.
 
         ``img_path`` stays relative to the image folder, the dataset's ``data_prefix``. JSON has
-        only strings as keys: those of ``gt_area`` are class ids written as strings.
+        only strings as keys: those of ``gt_area`` are class ids written as strings. Boxes are
+        written as lists.
 
         Raises:
             UsageError: If the file can't be written.
         """
         content = {'metainfo': {'classes': list(self.classes)}, 'data_list': self.infos()}
-        text = json.dumps(content, ensure_ascii=False, separators=(',', ':')) + '\n'
-        write_whole(path, lambda unfinished: unfinished.write_text(text, encoding='utf-8'))
+        text = json.dumps(
+            content, ensure_ascii=False, separators=(',', ':'), default=np.ndarray.tolist
+        )
+        write_whole(path, lambda unfinished: unfinished.write_text(f'{text}\n', encoding='utf-8'))
 
     def _name(self, row: int) -> str:
         return f'{self.source}: image {self.img_paths[row]} ({self.where(row)})'

@@ -1,16 +1,17 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-from .classifiers import FeatureClassifier
-from .decoders import ChainDecoder, LabelDecoder, SkipDecoder
+from .classifiers import FeatureClassifier, FeatureRegionClassifier, RegionClassifier
+from .decoders import ChainDecoder, LabelDecoder, RegionDecoder, SkipDecoder
 from .frozen import Frozen
-from .heads import CNNRNNHead, LinearLabelHead
+from .heads import CNNRNNHead, LinearLabelHead, RLSDHead
 from .losses import (
     AlignedSequenceLoss,
     LabelSetLoss,
     MultiLabelSoftmaxLoss,
+    RegionProposalLoss,
     SequenceLoss,
     WARPLoss,
 )
-from .necks import GlobalMaxPooling, VGGFullyConnected
+from .necks import GlobalMaxPooling, RegionLocalizationNeck, VGGFullyConnected
 from .postprocessors import (
     BeamSearchPostprocessor,
     BestFirstPostprocessor,
@@ -20,6 +21,7 @@ from .postprocessors import (
     ThresholdDecision,
     UnmaskedGreedyPostprocessor,
 )
+from .proposals import GivenProposals, GridProposals, ProposalNetwork, ProposalSource
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -30,13 +32,23 @@ __all__ = [
     'ChainDecoder',
     'ExpectedF1Decision',
     'FeatureClassifier',
+    'FeatureRegionClassifier',
     'Frozen',
+    'GivenProposals',
     'GlobalMaxPooling',
+    'GridProposals',
     'LabelDecoder',
     'LabelSetLoss',
     'LinearLabelHead',
     'MultiLabelSoftmaxLoss',
     'PathDecision',
+    'ProposalNetwork',
+    'ProposalSource',
+    'RegionLocalizationNeck',
+    'RegionProposalLoss',
+    'RLSDHead',
+    'RegionClassifier',
+    'RegionDecoder',
     'SequenceLoss',
     'SkipDecoder',
     'SetDecision',

@@ -10,7 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..errors import UsageError
 
-__all__ = ['check_constant', 'weights_digest']
+__all__ = ['check_constant', 'is_constant', 'weights_digest']
 
 REMEDY = "freeze all of it with dict(type='cnnrnn_mm.Frozen', module=...)"
 #: Attributes that hold a probability in drop-path and drop-block layers of the host and others.
@@ -41,6 +41,21 @@ def check_constant(name: str, module: nn.Module | None) -> None:
         drops = isinstance(one, _DropoutNd) or 'Drop' in type(one).__name__
         if drops and any(getattr(one, key, 0) for key in PROBABILITIES):
             raise UsageError(f'{where} drops values at random in training: {REMEDY}')
+
+
+def is_constant(module: nn.Module | None) -> bool:
+    """Whether what ``module`` computes can be kept.
+
+    It can where a training leaves it as it is (:func:`check_constant`), unless the module says
+    ``runs_on_features = True``: what it computes is then more than features.
+    """
+    if getattr(module, 'runs_on_features', False):
+        return False
+    try:
+        check_constant('module', module)
+    except UsageError:
+        return False
+    return True
 
 
 def weights_digest(module: nn.Module | None) -> str:

@@ -87,13 +87,16 @@ train_dataloader['dataset']['pipeline'] = train_pipeline
     root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
     images = SplitImages(load_config(root, tmp_path, flips), 'train', copies=3)
     before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    first = images[5]
+    first = [one.inputs for one in images[5]]
+    assert all(one.boxes is None for one in images[5])
     assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[2])
     assert np.array_equal(np.random.get_state()[1], before[1])
     np.random.seed(9)
     images[2]
     assert [one.shape[-1] for one in first] == [32, 24, 24, 24]
-    assert all(torch.equal(*pair) for pair in zip(images[5], first, strict=True))
+    assert all(
+        torch.equal(*pair) for pair in zip((one.inputs for one in images[5]), first, strict=True)
+    )
     assert not torch.equal(first[1], first[2]) and not torch.equal(first[2], first[3])
     assert len(images) == len(TRAIN) and images.classes[3] == 'person'
     assert images.annotations[1]['gt_label'] == [1, 3]

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UsageError
+from ..boxes import ObjectBoxes
 from ..class_list import class_list
 from ..label_checks import check_choice, suggestion
 from ..label_table import LabelTable
+from .box_column import BoxColumn
 from .coco_file import CocoFile, CocoObject, CocoPhoto, load_coco_file
 
 __all__ = ['read_coco']
@@ -21,6 +23,7 @@ def read_coco(
     classes: Sequence[str] | str | None = None,
     crowd: str = 'keep',
     empty: str = 'keep',
+    boxes: bool = False,
 ) -> LabelTable:
     """Read which categories each image shows.
 
@@ -34,6 +37,8 @@ def read_coco(
         crowd: Whether the objects with ``iscrowd=1``, which stand for a group, count as labels:
             'keep' (as in the literature: a photo of a crowd shows people) or 'drop'.
         empty: Whether images that are left without a label stay in the table: 'keep' or 'drop'.
+        boxes: Whether to keep the boxes, too. Those of crowds are left out in any case: they are
+            around no single object.
 
     Returns:
         The images in the file's order, with the areas of the labels' largest objects, clipped to
@@ -49,6 +54,7 @@ def read_coco(
     names, class_ids = _class_ids(file, chosen)
     rows = _rows(file)
     areas: list[dict[int, float]] = [{} for _ in file.photos]
+    objects: list[list] = [[] for _ in file.photos] if boxes else []
     for number, one in enumerate(file.objects):
         row = _lookup(rows, one.image_id)
         if row is None or _lookup(file.categories, one.category_id) is None:
@@ -62,6 +68,8 @@ def read_coco(
         label = class_ids.get(one.category_id)
         if label is not None and (crowd == 'keep' or not one.iscrowd):
             areas[row][label] = max(share, areas[row].get(label, 0.0))
+            if boxes and not one.iscrowd:
+                objects[row].append((label, _edges(one)))
     table = LabelTable(
         source=file.path,
         classes=names,
@@ -70,6 +78,7 @@ def read_coco(
         areas=[
             {label: shares[label] for label in sorted(shares) if shares[label]} for shares in areas
         ],
+        boxes=_clipped(file, objects) if boxes else None,
     )
     return table.without_empty() if empty == 'drop' else table
 
@@ -158,3 +167,20 @@ def _share(one: CocoObject, photo: CocoPhoto) -> float | None:
     inside_x = max(min(x + width, photo.width) - max(x, 0), 0)
     inside_y = max(min(y + height, photo.height) - max(y, 0), 0)
     return min(inside_x * inside_y / (photo.width * photo.height), 1.0)
+
+
+def _edges(one: CocoObject) -> tuple[float, float, float, float] | None:
+    if one.bbox is None:
+        return None
+    x, y, width, height = one.bbox
+    return x, y, x + width, y + height
+
+
+def _clipped(file: CocoFile, objects: list[list]) -> list[ObjectBoxes]:
+    """The boxes of each photo's objects."""
+    column = BoxColumn()
+    for photo, found in zip(file.photos, objects, strict=True):
+        size = (photo.width, photo.height) if photo.width and photo.height else None
+        column.add(found, size, photo.file_name)
+    column.report(file.path)
+    return column.rows

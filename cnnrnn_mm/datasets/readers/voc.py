@@ -14,6 +14,7 @@ from ...errors import UsageError
 from ..class_list import class_list
 from ..label_checks import check_choice, check_paths
 from ..label_table import LabelTable
+from .box_column import BoxColumn
 from .voc_file import VocFile, parse_voc_file
 
 __all__ = ['DIFFICULT', 'UNKNOWN', 'read_voc']
@@ -29,6 +30,7 @@ def read_voc(
     difficult: str = 'ignore',
     unknown: str = 'warn',
     read: Callable[[str], bytes] | None = None,
+    boxes: bool = False,
 ) -> LabelTable:
     """Read which classes each image of a split shows.
 
@@ -43,6 +45,7 @@ def read_voc(
             their classes in one warning; 'error' ends with the first; 'ignore' passes them over.
             Objects of VOC's 20 classes are always passed over: the list is a choice of these.
         read: Gives the bytes of a path; None reads from disk.
+        boxes: Whether to keep the boxes, too; of difficult objects only where these are 'positive'.
 
     Returns:
         The images in the list's order, numbered by its lines, their paths relative to the image
@@ -62,6 +65,7 @@ def read_voc(
     class_ids = {name: label for label, name in enumerate(names)}
     others, sizeless = Counter(), []
     labels, hidden, areas = [], [], []
+    column = BoxColumn() if boxes else None
     for image_id, line in zip(image_ids, lines, strict=True):
         path = os.path.join(annotations, f'{image_id}.xml')
         try:
@@ -81,9 +85,13 @@ def read_voc(
         labels.append(tuple(sorted(plain)))
         hidden.append(tuple(sorted(only_hard)))
         areas.append({label: plain[label] for label in sorted(plain) if plain[label]})
+        if column is not None:
+            column.add(_boxes(file, class_ids, difficult == 'positive'), file.size, path)
         if file.size is None and plain:
             sizeless.append(path)
     _report(image_set, names, others if unknown == 'warn' else Counter(), sizeless)
+    if column is not None:
+        column.report(image_set)
     return LabelTable(
         source=image_set,
         classes=names,
@@ -91,6 +99,7 @@ def read_voc(
         labels=labels,
         difficult=hidden,
         areas=areas,
+        boxes=None if column is None else column.rows,
         numbers=lines,
         counted='line',
     )
@@ -130,6 +139,20 @@ def _areas(file: VocFile, class_ids: dict[str, int]) -> tuple[dict[int, float], 
             shares = hard if one.difficult else plain
             shares[label] = max(file.share(number) or 0.0, shares.get(label, 0.0))
     return plain, hard
+
+
+def _boxes(
+    file: VocFile, class_ids: dict[str, int], hard: bool
+) -> list[tuple[int, tuple[float, ...] | None]]:
+    """Class id and box, 0-based with exclusive edges, of each object; of difficult ones if hard."""
+    kept = [one for one in file.objects if one.name in class_ids and (hard or not one.difficult)]
+    found = []
+    for one in kept:
+        edges = one.box
+        if edges is not None:  # pixel 1 is the first one, and the last one belongs to the object
+            edges = (edges[0] - 1, edges[1] - 1, edges[2], edges[3])
+        found.append((class_ids[one.name], edges))
+    return found
 
 
 def _count_others(

@@ -1,4 +1,5 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from .feature_classifier import FeatureClassifier
+from .region_classifier import FeatureRegionClassifier, RegionClassifier
 
-__all__ = ['FeatureClassifier']
+__all__ = ['FeatureClassifier', 'FeatureRegionClassifier', 'RegionClassifier']

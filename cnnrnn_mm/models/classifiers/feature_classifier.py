@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...registry import MODELS
-from ..constant_features import check_constant, weights_digest
+from ..constant_features import check_constant, is_constant, weights_digest
 
 __all__ = ['FeatureClassifier']
 
@@ -24,15 +24,17 @@ class FeatureClassifier(ImageClassifier):
     run on images and a checkpoint serves both. They are not run; before the first batch, and again
     whenever weights were loaded, their weights are compared with those that made the features.
 
+    A neck that trains is run: the inputs are then what the backbone alone would give.
+
     Args:
         features: Where the features come from, for messages.
         feature_shape: (F,) or (F, h, w).
         backbone_digest: Of the backbone's weights when the features were made.
-        neck_digest: Of the neck's.
+        neck_digest: Of the neck's; of no neck where it trains.
         **kwargs: Those of the host's ``ImageClassifier``.
 
     Raises:
-        UsageError: If backbone or neck would change in training.
+        UsageError: If the backbone would change in training.
     """
 
     def __init__(
@@ -47,15 +49,15 @@ class FeatureClassifier(ImageClassifier):
         self.features, self.feature_shape = features, tuple(feature_shape)
         self._digests = {'backbone': backbone_digest, 'neck': neck_digest}
         self._compared = False
-        for name in self._digests:
-            check_constant(name, getattr(self, name))
+        check_constant('backbone', self.backbone)
+        self._runs_neck = not is_constant(self.neck)
 
     def extract_feat(self, inputs: Tensor, stage: str = 'neck') -> tuple[Tensor, ...] | Tensor:
         """Features (N, F) -> the host's tuple of one stage; or what the head makes of it.
 
         Args:
             inputs: (N, F) or (N, F, h, w).
-            stage: ``'neck'`` or ``'pre_logits'``.
+            stage: ``'neck'`` or ``'pre_logits'``; ``'backbone'`` where the neck trains.
 
         Raises:
             UsageError: If the inputs are no such features, the stage is another, or the features
@@ -68,15 +70,20 @@ class FeatureClassifier(ImageClassifier):
                 f'{", ".join(map(str, self.feature_shape))}): FeatureClassifier takes the items of '
                 'a FeatureDataset; for images use the config without features'
             )
-        if stage not in ('neck', 'pre_logits'):
-            raise UsageError(f"stage '{stage}' is not kept: take 'neck' or 'pre_logits'")
+        stages = ('backbone',) * self._runs_neck + ('neck', 'pre_logits')
+        if stage not in stages:
+            raise UsageError(f"stage '{stage}' is not kept: take {' or '.join(map(repr, stages))}")
         if not self._compared:
             self._compare_weights()
-        return (inputs,) if stage == 'neck' else self.head.pre_logits((inputs,))
+        feats = (inputs,)
+        if stage != 'backbone' and self._runs_neck:
+            feats = self.neck(feats)
+        return self.head.pre_logits(feats) if stage == 'pre_logits' else feats
 
     def _compare_weights(self) -> None:
         for name, cached in self._digests.items():
-            ours = weights_digest(getattr(self, name))
+            kept = None if name == 'neck' and self._runs_neck else getattr(self, name)
+            ours = weights_digest(kept)
             if ours != cached:
                 raise UsageError(
                     f'the features in {self.features} were made with other weights of the {name} '

@@ -1,8 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What a loss may ask of the model.
 
-Axis letters: N images, S sequences, T steps, M tokens that count, V = C + 1 (labels and END), E
-size of what a decoder makes of an image.
+Axis letters: N images, S sequences, T steps, M tokens that count, V = C + 1 (labels and END).
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...search import State, StepFunction
-from .path_decoder import PathDecoder
+from .base_decoder import BaseDecoder
 
 __all__ = ['BatchScorer']
 
@@ -23,11 +22,11 @@ class BatchScorer:
 
     Attributes:
         decoder: The decoder.
-        image: (N, E) from its ``project_image``.
+        image: (N, ...) that it made of them.
         share_prefixes: One recurrent step for each distinct prefix instead of one padded call.
     """
 
-    decoder: PathDecoder
+    decoder: BaseDecoder
     image: Tensor
     share_prefixes: bool = True
 
@@ -42,7 +41,9 @@ class BatchScorer:
         Returns:
             (M, V), not normalised, row by row.
         """
-        image = self.image if images is None else functional.embedding(images, self.image)
+        image = self.image
+        if images is not None:  # an embedding's gradient takes less time than that of an index
+            image = functional.embedding(images, image.flatten(1)).unflatten(-1, image.shape[1:])
         if self.share_prefixes:
             return self.decoder.score_sequences(image, tokens, valid)
         return self.decoder(image, tokens)[0][valid]

@@ -5,23 +5,22 @@ Axis letters: N sequences, T steps, C labels, V = C + 1 (labels and END), D embe
 H recurrent size, F image feature size, E size of what a decoder makes of an image.
 """
 
-from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ...search import PrefixTrie, State, StepFunction
 from ..vocabulary import Vocabulary
+from .base_decoder import BaseDecoder
 from .prefix_sharing import distinct_prefixes
 from .recurrent import build_recurrent_layer
 
 __all__ = ['PathDecoder']
 
 
-class PathDecoder(BaseModule, metaclass=ABCMeta):
+class PathDecoder(BaseDecoder):
     """Scores of the next label, given the labels so far and the image.
 
     The label path is read as in equations (1) to (3) of the CNN-RNN paper::
@@ -43,11 +42,6 @@ class PathDecoder(BaseModule, metaclass=ABCMeta):
         trie_bytes: Most memory for the paths that searches have visited, see :meth:`begin_search`.
         init_cfg: The host's initialisation config.
     """
-
-    #: Whether :meth:`project_image` takes the logits of a marginal branch.
-    takes_marginals = False
-    #: Whether labels may have no chance at all, and a score of -inf.
-    bars_labels = False
 
     def __init__(
         self,
@@ -92,14 +86,6 @@ class PathDecoder(BaseModule, metaclass=ABCMeta):
 
         Returns:
             (M, V), not normalised: the softmax is taken behind.
-        """
-
-    def set_order(self, name: str, order: Sequence[int]) -> None:
-        """Take the label order that the paths are learnt in; for decoders that depend on it.
-
-        Args:
-            name: What the order is called.
-            order: All class ids.
         """
 
     def embed(self, tokens: Tensor) -> Tensor:

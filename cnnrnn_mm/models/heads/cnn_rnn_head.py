@@ -230,7 +230,16 @@ class CNNRNNHead(BaseModule):
         Returns:
             The samples, with the fields that the postprocessor documents.
         """
-        image, logits = self.read_images(feats)
+        return self.decode(*self.read_images(feats), data_samples, **kwargs)
+
+    def decode(
+        self,
+        image: Tensor,
+        logits: Tensor | None,
+        data_samples: Sequence[DataSample | None] | None = None,
+        **kwargs,
+    ) -> list[DataSample]:
+        """:meth:`predict` from what :meth:`read_images` gave."""
         step, state = self.decoder.begin_search(
             image, self.use_trie, keep_all=self.postprocessor.revisits
         )

@@ -1,0 +1,41 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+"""The host's classifier for necks that read what comes with the images."""
+
+from collections.abc import Sequence
+
+from mmpretrain.models import ImageClassifier
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from ...registry import MODELS
+from .feature_classifier import FeatureClassifier
+
+__all__ = ['FeatureRegionClassifier', 'RegionClassifier']
+
+
+@MODELS.register_module()
+class RegionClassifier(ImageClassifier):
+    """An ``ImageClassifier`` that hands the data samples to its neck, too.
+
+    :class:`RegionLocalizationNeck` needs it for regions that come from a file
+    (:class:`GivenProposals`); with other sources of regions it does what ``ImageClassifier`` does.
+    """
+
+    def locate(self, inputs: Tensor, data_samples: Sequence[DataSample] | None) -> tuple:
+        """What the neck makes of the backbone's maps and the samples."""
+        return self.neck(self.extract_feat(inputs, stage='backbone'), data_samples)
+
+    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """See the host's ``ImageClassifier.loss``."""
+        return self.head.loss(self.locate(inputs, data_samples), data_samples)
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
+    ) -> list[DataSample]:
+        """See the host's ``ImageClassifier.predict``."""
+        return self.head.predict(self.locate(inputs, data_samples), data_samples, **kwargs)
+
+
+@MODELS.register_module()
+class FeatureRegionClassifier(RegionClassifier, FeatureClassifier):
+    """:class:`RegionClassifier` on maps that were computed before (:class:`FeatureClassifier`)."""
