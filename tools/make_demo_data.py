@@ -27,6 +27,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', default='data/demo_scenes', help='folder (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
+    parser.add_argument(
+        '--size',
+        type=int,
+        default=50,
+        help='side of a scene in pixels; the digits keep their size (default: %(default)s)',
+    )
     for split, count in DEFAULT_SPLITS.items():
         parser.add_argument(
             f'--{split}', type=int, default=count, help=f'{split} scenes (default: %(default)s)'
@@ -59,7 +65,7 @@ def main() -> int:
         return 0
     splits = {split: getattr(args, split) for split in DEFAULT_SPLITS}
     try:
-        root = generate_demo_scenes(args.out, splits, args.seed)
+        root = generate_demo_scenes(args.out, splits, args.seed, size=args.size)
     except UsageError as error:
         Console(stderr=True).print(f'error: {error}', markup=False, soft_wrap=True)
         return 2

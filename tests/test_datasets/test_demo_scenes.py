@@ -295,8 +295,28 @@ def test_larger_split_begins_with_the_smaller(root, tmp_path):
 
 
 def test_finished_scenes_are_reused(root, monkeypatch):
-    monkeypatch.setattr(generate, 'draw_scene', lambda *_: pytest.fail('drawn again'))
+    monkeypatch.setattr(generate, 'draw_scene', lambda *_, **__: pytest.fail('drawn again'))
     assert generate_demo_scenes(root, SPLITS, progress=False) == root
+
+
+def test_digits_keep_their_size_in_larger_scenes(root, tmp_path):
+    counts = {'train': 30, 'val': 1, 'test': 1}
+    large = generate_demo_scenes(tmp_path / 'large', counts, progress=False, size=100)
+    sides, far = set(), 0
+    for name in ids_of(large, 'train'):
+        assert Image.open(large / f'JPEGImages/{name}.jpg').size == (100, 100)
+        for box in ET.parse(large / f'Annotations/{name}.xml').iter('bndbox'):
+            left, top, right, bottom = (
+                int(box.find(x).text) for x in ('xmin', 'ymin', 'xmax', 'ymax')
+            )
+            assert right - left == bottom - top
+            assert 1 <= left and right <= 100 and 1 <= top and bottom <= 100
+            sides.add(right - left + 1)
+            far += right > 50
+    assert sides == {13, 14, 18, 19, 20}
+    assert far > 20
+    with pytest.raises(UsageError, match='remove it, or choose another folder'):
+        generate_demo_scenes(large, counts, progress=False)
 
 
 def test_other_content_is_refused_and_kept(root, tmp_path):
@@ -312,7 +332,7 @@ def test_other_content_is_refused_and_kept(root, tmp_path):
 
 
 def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(split, rng):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(generate, 'draw_scene', interrupt)
@@ -328,6 +348,7 @@ def test_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
         {'splits': {'train': 5, 'val': 0, 'test': 5}},
         {'splits': {**SPLITS, 'extra': 5}},
         {'splits': SPLITS, 'seed': -1},
+        {'splits': SPLITS, 'size': 49},
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, arguments):

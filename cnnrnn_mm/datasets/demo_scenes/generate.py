@@ -34,6 +34,7 @@ def generate_demo_scenes(
     splits: Mapping[str, int] | None = None,
     seed: int = 0,
     progress: bool = True,
+    size: int = CANVAS,
 ) -> Path:
     """Write the demo scenes below ``root``, or reuse them where they already are.
 
@@ -47,28 +48,34 @@ def generate_demo_scenes(
             'test'. Defaults to 4000, 500 and 1000.
         seed (int): Seed of every random choice, at least 0. Defaults to 0.
         progress (bool): Whether to show a progress bar on standard error. Defaults to True.
+        size (int): Height and width of the scenes in pixels, at least 50. The digits keep their
+            size, so they cover less of a larger scene. Defaults to 50.
 
     Returns:
         Path: The folder.
 
     Raises:
-        UsageError: If a split or the seed is not as described, or if ``root`` holds anything else
-            than these very scenes.
+        UsageError: If a split, the seed or the size is not as described, or if ``root`` holds
+            anything else than these very scenes.
     """
     splits = dict(DEFAULT_SPLITS if splits is None else splits)
     if set(splits) != set(SOURCE_SPLITS) or min(splits.values()) < 1:
         raise UsageError(f'splits={splits}: give {list(SOURCE_SPLITS)}, each at least 1')
     if seed < 0:
         raise UsageError(f'seed={seed}: give a number of at least 0')
+    if size < CANVAS:
+        raise UsageError(f'size={size}: give at least {CANVAS} pixels, for the digits to have room')
     root = Path(root).expanduser()
     stamp = {'version': VERSION, 'seed': int(seed), 'splits': splits}
+    if size != CANVAS:
+        stamp['size'] = int(size)
     if _is_ready(root, stamp):
         return root
 
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f'.{root.name}-', dir=root.parent))
     try:
-        _write_scenes(partial, splits, seed, progress)
+        _write_scenes(partial, splits, seed, progress, size)
         (partial / STAMP).write_text(json.dumps(stamp, indent=2) + '\n', encoding='utf-8')
         partial.chmod(0o755)
         try:
@@ -97,7 +104,7 @@ def _is_ready(root: Path, stamp: dict) -> bool:
     return True
 
 
-def _write_scenes(root: Path, splits: dict[str, int], seed: int, progress: bool) -> None:
+def _write_scenes(root: Path, splits: dict[str, int], seed: int, progress: bool, size: int) -> None:
     """Write pictures, annotations and image lists of all splits."""
     image_sets = root / 'ImageSets' / 'Main'
     for folder in (root / 'JPEGImages', root / 'Annotations', image_sets):
@@ -109,14 +116,14 @@ def _write_scenes(root: Path, splits: dict[str, int], seed: int, progress: bool)
     jobs = [(split, i, name) for split, members in names.items() for i, name in enumerate(members)]
     for split, i, name in _shown(jobs, progress):
         rng = np.random.default_rng([seed, list(SOURCE_SPLITS).index(split), i])
-        picture, digits = draw_scene(split, rng)
+        picture, digits = draw_scene(split, rng, size)
         Image.fromarray(picture).save(
             root / 'JPEGImages' / f'{name}.jpg', quality=95, subsampling=0
         )
-        (root / 'Annotations' / f'{name}.xml').write_bytes(annotation(name, digits).encode())
+        (root / 'Annotations' / f'{name}.xml').write_bytes(annotation(name, digits, size).encode())
 
 
-def annotation(name: str, digits: list[DrawnDigit]) -> str:
+def annotation(name: str, digits: list[DrawnDigit], size: int = CANVAS) -> str:
     """VOC XML of one scene.
 
     Boxes count pixels from 1 and include their right and bottom edge, as VOC's do. ``smudged`` is
@@ -137,7 +144,7 @@ def annotation(name: str, digits: list[DrawnDigit]) -> str:
         f'<annotation>\n'
         f'  <folder>demo_scenes</folder>\n'
         f'  <filename>{escape(name)}.jpg</filename>\n'
-        f'  <size><width>{CANVAS}</width><height>{CANVAS}</height><depth>3</depth></size>\n'
+        f'  <size><width>{size}</width><height>{size}</height><depth>3</depth></size>\n'
         f'{objects}</annotation>\n'
     )
 

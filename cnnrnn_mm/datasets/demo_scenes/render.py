@@ -16,7 +16,7 @@ from cnnrnn_mm.errors import UsageError
 from .law import CLASSES, sample_scene
 
 CANVAS = 50
-"""Height and width of a scene, in pixels."""
+"""Height and width of a scene unless said otherwise, and the least that it may be, in pixels."""
 
 ANCHOR_SIZES = (18, 20)
 """Smallest and largest side of the anchor, in pixels."""
@@ -75,24 +75,28 @@ def source_digits(split: str) -> tuple[np.ndarray, ...]:
     return tuple(pools)
 
 
-def draw_scene(split: str, rng: np.random.Generator) -> tuple[np.ndarray, list[DrawnDigit]]:
+def draw_scene(
+    split: str, rng: np.random.Generator, size: int = CANVAS
+) -> tuple[np.ndarray, list[DrawnDigit]]:
     """Draw one scene of a split.
 
     Args:
         split (str): 'train', 'val' or 'test': whose source digits to draw from.
         rng (np.random.Generator): Source of every random choice.
+        size (int): Height and width of the scene; the digits keep theirs.
 
     Returns:
-        tuple: The picture, (50, 50, 3) uint8 RGB, and its digits, the anchor first.
+        tuple: The picture, (size, size, 3) uint8 RGB, and its digits, the anchor first.
     """
     anchor, companions, smudged = sample_scene(rng)
-    canvas = _background(rng)
+    canvas = _background(rng, size)
     if anchor is None:
         return canvas.astype(np.uint8), []
     drawn: list[DrawnDigit] = []
     for label, smudge in zip((anchor, *companions), (False, *smudged), strict=True):
         low, high = COMPANION_SIZES if drawn else ANCHOR_SIZES
-        box = _free_box(int(rng.integers(low, high + 1)), [digit.box for digit in drawn], rng)
+        side = int(rng.integers(low, high + 1))
+        box = _free_box(side, size, [digit.box for digit in drawn], rng)
         source, patch = pick_patch(label, smudge, source_digits(split), rng)
         _paint(canvas, patch, box, rng)
         drawn.append(DrawnDigit(label, box, smudge, source))
@@ -116,25 +120,26 @@ def pick_patch(
     return source, rng.permutation(patch.reshape(-1)).reshape(8, 8) if smudged else patch
 
 
-def _background(rng: np.random.Generator) -> np.ndarray:
-    """A dark gradient with mild noise, (50, 50, 3) int32."""
+def _background(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A dark gradient with mild noise, (size, size, 3) int32."""
     corners = rng.integers(15, 80, size=(3, 3))  # top left, change to the right, change downwards
-    steps = np.arange(CANVAS)
+    steps = np.arange(size)
     across, down = steps[None, :, None], steps[:, None, None]
-    base = corners[0] + ((corners[1] - 47) * across + (corners[2] - 47) * down) // (2 * CANVAS)
-    return np.clip(base + rng.integers(-6, 7, size=(CANVAS, CANVAS, 1)), 0, 255).astype(np.int32)
+    base = corners[0] + ((corners[1] - 47) * across + (corners[2] - 47) * down) // (2 * size)
+    return np.clip(base + rng.integers(-6, 7, size=(size, size, 1)), 0, 255).astype(np.int32)
 
 
 def _free_box(
-    size: int, taken: list[tuple[int, int, int, int]], rng: np.random.Generator
+    side: int, size: int, taken: list[tuple[int, int, int, int]], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
     """A uniformly random square that keeps one pixel between itself and every taken box.
 
-    The sizes above always leave room: beside an anchor there is a band of at least 15 pixels.
+    The sizes above always leave room: in 50 x 50, there is a band of at least 15 pixels beside an
+    anchor.
     """
     while True:
-        left, top = (int(v) for v in rng.integers(0, CANVAS - size + 1, size=2))
-        box = (left, top, left + size, top + size)
+        left, top = (int(v) for v in rng.integers(0, size - side + 1, size=2))
+        box = (left, top, left + side, top + side)
         if all(
             box[0] > other[2] or other[0] > box[2] or box[1] > other[3] or other[1] > box[3]
             for other in taken
