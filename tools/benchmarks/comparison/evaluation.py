@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from cnnrnn_mm.datasets.annotations import class_names
 from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.evaluation.functional import labels_to_sets
-from cnnrnn_mm.models import CNNRNNHead
+from cnnrnn_mm.models import CNNRNNHead, RegionClassifier
 
+from . import map_maximum  # noqa: F401 - registers what a row names
 from .conditional_head import ConditionalLabelHead
 from .known import SETTINGS, draw_keys, reveal
 from .outputs import Outputs, independent_outputs
@@ -57,7 +58,8 @@ def predict_split(model: nn.Module, loader: Any, options: dict[str, Any]) -> Out
     parts, first = [], 0
     for batch in loader:
         data = model.data_preprocessor(batch, training=False)
-        feats, samples = model.extract_feat(data['inputs']), data['data_samples']
+        samples = data['data_samples']
+        feats = _look(model, data['inputs'], samples)
         rows = keys[first : first + len(samples)]
         first += len(samples)
         target = labels_to_sets([one.gt_label for one in samples], num_classes)
@@ -68,6 +70,13 @@ def predict_split(model: nn.Module, loader: Any, options: dict[str, Any]) -> Out
         else:
             parts.append(_score_outputs(head, feats, target, ignored, known))
     return Outputs.joined(parts)
+
+
+def _look(model: nn.Module, inputs: Tensor, samples: Sequence[Any]) -> tuple:
+    """What backbone and neck make of a batch."""
+    if isinstance(model, RegionClassifier):
+        return model.locate(inputs, samples)
+    return model.extract_feat(inputs)
 
 
 def _score_outputs(

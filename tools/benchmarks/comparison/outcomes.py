@@ -14,6 +14,7 @@ from cnnrnn_mm.evaluation.functional import labels_to_sets
 
 from .derived import ask_neighbours, average_models, choose_neighbours, features_of
 from .figures import choose_threshold, complete, make_figures, seen_before
+from .measure import Measure
 from .mixture import mix_models
 from .outputs import Outputs, independent_outputs
 from .paired import Resampled, compare, resample
@@ -34,6 +35,7 @@ class Outcome:
         folder: Where its outputs are.
         figures: By name; None where there is none.
         completion: Likewise.
+        further: Likewise, those of the comparison's own measure.
         facts: What else is known.
     """
 
@@ -41,6 +43,7 @@ class Outcome:
     folder: Path
     figures: dict[str, float | None]
     completion: dict[str, float | None]
+    further: dict[str, float | None]
     facts: dict[str, Any]
 
     @property
@@ -92,7 +95,12 @@ def tuning_outcome(comparison: Comparison, key: Key, known_seed: int) -> Outcome
 
 
 def compare_all(
-    models: dict[str, list[Outcome]], baseline: str, split: str, num_resamples: int, seed: int
+    models: dict[str, list[Outcome]],
+    baseline: str,
+    split: str,
+    num_resamples: int,
+    seed: int,
+    measure: Measure | None = None,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Each row against the baseline, on the same resamples of the images.
 
@@ -105,7 +113,7 @@ def compare_all(
         if models[name] and name not in drawn:
             outputs = [one.outputs(split) for one in models[name]]
             limits = [one.threshold for one in models[name]]
-            drawn[name] = resample(outputs, limits, num_resamples, seed)
+            drawn[name] = resample(outputs, limits, num_resamples, seed, measure)
     return {name: compare(one, drawn[baseline]) for name, one in drawn.items() if name != baseline}
 
 
@@ -120,7 +128,10 @@ def _outcome(
     thresholds = {score: choose_threshold(tuned_on, score) for score in ('O-F1', 'C-F1')}
     figures = make_figures(outputs, thresholds, seen)
     figures[SECONDS] = facts.get('seconds_per_epoch')
-    return Outcome(seed, folder, figures, complete(outputs, known_seed), facts)
+    further = {}
+    if comparison.measure is not None:
+        further = comparison.measure.figures(outputs, thresholds['O-F1'])
+    return Outcome(seed, folder, figures, complete(outputs, known_seed), further, facts)
 
 
 def _members(comparison: Comparison, row: Row, seed: int) -> list[Key]:

@@ -4,9 +4,11 @@
 Axis letters: N images, C labels, B resamples.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
+from tables.writing import cell_text
 from torch import Tensor
 
 from cnnrnn_mm.evaluation.functional import (
@@ -19,9 +21,10 @@ from cnnrnn_mm.evaluation.functional import (
 )
 
 from .figures import decided_sets
+from .measure import Measure
 from .outputs import Outputs
 
-__all__ = ['PAIRED', 'Resampled', 'compare', 'resample']
+__all__ = ['PAIRED', 'Resampled', 'compare', 'paired_text', 'resample']
 
 #: What is compared.
 PAIRED = ('mAP', 'O-F1*', 'EM', 'example-F1')
@@ -32,7 +35,11 @@ Resampled = dict[str, tuple[float, Tensor]]
 
 
 def resample(
-    outputs: Sequence[Outputs], thresholds: Sequence[float], num_resamples: int, seed: int
+    outputs: Sequence[Outputs],
+    thresholds: Sequence[float],
+    num_resamples: int,
+    seed: int,
+    measure: Measure | None = None,
 ) -> Resampled:
     """The figures of a row in each resample of the images.
 
@@ -44,30 +51,47 @@ def resample(
         thresholds: Of each seed.
         num_resamples: B.
         seed: Of the draws.
+        measure: What is resampled; None for ``PAIRED``.
     """
-    statistics = [_statistic(one, value) for one, value in zip(outputs, thresholds, strict=True)]
+    make = _statistic if measure is None else measure.statistic
+    statistics = [make(one, value) for one, value in zip(outputs, thresholds, strict=True)]
 
     def mean(weights: Tensor) -> dict[str, Tensor]:
         found = [statistic(weights) for statistic in statistics]
-        return {name: torch.stack([one[name] for one in found]).mean(0) for name in PAIRED}
+        return {name: torch.stack([one[name] for one in found]).mean(0) for name in found[0]}
 
     num_images = len(outputs[0].target)
     once = mean(torch.ones(num_images, 1))
     drawn = bootstrap_scores(mean, num_images, num_resamples, seed)
-    return {name: (float(once[name]), drawn[name]) for name in PAIRED}
+    return {name: (float(once[name]), drawn[name]) for name in once}
 
 
 def compare(
     row: Resampled, other: Resampled, confidence: float = 0.95
-) -> dict[str, dict[str, float]]:
-    """``difference`` row - other, and the interval from ``low`` to ``high``, for each figure."""
-    differences = {name: row[name][0] - other[name][0] for name in PAIRED}
-    drawn = {name: row[name][1] - other[name][1] for name in PAIRED}
-    intervals = centred_intervals(drawn, differences, confidence)
-    return {
-        name: dict(difference=differences[name], low=intervals[name][0], high=intervals[name][1])
-        for name in PAIRED
-    }
+) -> dict[str, dict[str, float | None]]:
+    """``difference`` row - other, and the interval from ``low`` to ``high``, for each figure.
+
+    Resamples without an image that a figure is of are left out of its interval; where no image is,
+    there is None.
+    """
+    found = {}
+    for name, (figure, drawn) in row.items():
+        difference, moved = figure - other[name][0], drawn - other[name][1]
+        moved, ends = moved[moved.isfinite()], (None, None)
+        if len(moved):
+            ends = centred_intervals({name: moved}, {name: difference}, confidence)[name]
+        known = difference if math.isfinite(difference) else None
+        found[name] = dict(difference=known, low=ends[0], high=ends[1])
+    return found
+
+
+def paired_text(cell: dict[str, float | None]) -> str:
+    """A difference and its interval; a sign for none."""
+    if cell['difference'] is None:
+        return cell_text(None)
+    if cell['low'] is None:
+        return f'{cell["difference"]:+.1f}'
+    return f'{cell["difference"]:+.1f} [{cell["low"]:+.1f}, {cell["high"]:+.1f}]'
 
 
 def _statistic(outputs: Outputs, threshold: float) -> Callable[[Tensor], dict[str, Tensor]]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from tables.data import Data, describe_data, describe_split, split_of
 from tables.plan import check_names, describe_work, open_config
 from tables.pool import perform_all
-from tables.row import Row, load_row
+from tables.row import Row
 from tables.runs import Run
 
 from cnnrnn_mm.apis.split_dataset import build_split_dataset
@@ -21,7 +21,9 @@ from cnnrnn_mm.datasets.annotations import read_labels
 from cnnrnn_mm.errors import UsageError
 
 from .evaluation import perform
-from .trainings import FOLDER, ROWS, check_members, has_needs, make_run, trainings_of
+from .measure import Measure
+from .row_files import RowFiles
+from .trainings import LABEL_ROWS, check_members, has_needs, make_run, trainings_of
 
 __all__ = ['Comparison', 'Key', 'make_comparison']
 
@@ -46,6 +48,7 @@ class Comparison:
         missing: Why rows are not run, by name.
         runs: All trainings, those that only other rows read among them.
         records: What they gave.
+        measure: Of the further table; None for none.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Comparison:
     missing: dict[str, str]
     runs: dict[Key, Run]
     records: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    measure: Measure | None = None
 
     def perform(self, args: argparse.Namespace, console: Console) -> int:
         """Do what is not done yet; how many runs failed."""
@@ -91,30 +95,34 @@ class Comparison:
         }
 
 
-def make_comparison(args: argparse.Namespace) -> Comparison:
+def make_comparison(args: argparse.Namespace, files: RowFiles = LABEL_ROWS) -> Comparison:
     """Read the config, and check all that can be checked before the first training.
+
+    Args:
+        args: Of the command line.
+        files: Of the rows.
 
     Raises:
         UsageError: If config, rows, data, features or options do not fit each other.
     """
     cfg = open_config(args.config)
-    rows = check_names([load_row(one, FOLDER, ROWS) for one in args.rows])
+    rows = check_names([files.load(one) for one in args.rows])
     data, facts = _read_data(cfg, args)
-    missing = {row.name: row.needs for row in rows if not has_needs(row.needs, args.features)}
+    missing = {row.name: row.needs for row in rows if not has_needs(row.needs, cfg, args.features)}
     rows = [row for row in rows if row.name not in missing]
     if args.lr_factors is not None:
         rows = [row for row in rows if row.derived is None]
     name, runs = Path(args.config).stem, {}
     for row, seed in product(rows, args.seeds):
-        needed = trainings_of(row, seed, rows)
+        needed = trainings_of(row, seed, rows, files)
         if row.derived is not None:
-            check_members(cfg, row, [made for made, _ in needed])
+            check_members(cfg, row, [made for made, _ in needed], files)
         for made, own_seed in needed:
             for factor in args.lr_factors or [made.lr_factor]:
                 folder = args.out / name / made.name / f'seed{own_seed}'
                 folder = folder if args.lr_factors is None else folder / f'lr_x{factor:g}'
                 key = (made.name, own_seed, factor)
-                runs[key] = make_run(cfg, made, own_seed, factor, folder, data, facts, args)
+                runs[key] = make_run(cfg, made, own_seed, factor, folder, data, facts, args, files)
     images = {one: read_labels(build_split_dataset(cfg, one)) for one in ('train', *facts)}
     return Comparison(
         name,

@@ -17,7 +17,7 @@ from tables.writing import TextTable, cell_text, print_tables, tuning_to_text, w
 from .figures import COLUMNS, COMPLETION
 from .notes import completion_notes, main_notes, paired_notes, tuning_notes
 from .outcomes import SECONDS, Outcome, compare_all, outcomes_of, tuning_outcome
-from .paired import PAIRED
+from .paired import PAIRED, paired_text
 from .plan import Comparison
 
 __all__ = ['RESULTS', 'write_results']
@@ -62,7 +62,8 @@ def _tables(args: argparse.Namespace, comparison: Comparison) -> tuple[dict, lis
             _replace(one.folder / 'figures.json', json.dumps(content, indent=2) + '\n')
         rows.append(_summary(row.name, row.title, models[row.name], failed))
     split = comparison.data.split
-    pairs = compare_all(models, args.baseline, split, args.resamples, args.known_seed)
+    drawn = (args.baseline, split, args.resamples, args.known_seed)
+    pairs = compare_all(models, *drawn)
     content = dict(rows=rows, baseline=args.baseline, paired=pairs)
     texts = [
         _table(f'{comparison.name}, {split}', {**COLUMNS, SECONDS: 1}, 'figures', rows),
@@ -72,16 +73,24 @@ def _tables(args: argparse.Namespace, comparison: Comparison) -> tuple[dict, lis
     texts[0].notes.extend(main_notes(args, comparison, sample))
     texts[1].notes.extend(completion_notes(args, sample))
     if pairs:
-        texts.append(_paired_table(args, comparison, rows, pairs))
+        texts.append(_paired_table(args, comparison, rows, pairs, PAIRED))
     elif len(models) > 1:
         texts[0].notes.append(f'No differences: there is no row {args.baseline} to compare with.')
+    measure = comparison.measure
+    if measure is not None:
+        columns, title = measure.columns, f'{comparison.name}, {measure.title}, {split}'
+        texts.append(_table(title, columns, 'further', rows))
+        texts[-1].notes.extend(measure.notes)
+        content['paired_further'] = pairs = compare_all(models, *drawn, measure)
+        if pairs:
+            texts.append(_paired_table(args, comparison, rows, pairs, columns, measure.title))
     return content, texts
 
 
 def _summary(name: str, title: str, models: Sequence[Outcome], failed: dict[str, str]) -> dict:
     """A row of all tables: cells are mean and deviation, or None."""
     cells = {}
-    for part in ('figures', 'completion'):
+    for part in ('figures', 'completion', 'further'):
         names = list(getattr(models[0], part)) if models else []
         values = {key: [getattr(one, part)[key] for one in models] for key in names}
         cells[part] = {
@@ -105,19 +114,22 @@ def _table(title: str, columns: dict[str, int] | Sequence[str], part: str, rows:
 
 
 def _paired_table(
-    args: argparse.Namespace, comparison: Comparison, rows: list, pairs: dict
+    args: argparse.Namespace,
+    comparison: Comparison,
+    rows: list,
+    pairs: dict,
+    columns: Sequence[str],
+    what: str | None = None,
 ) -> TextTable:
     lines = []
     for row in rows:
         found = pairs.get(row['row'])
         if found is not None:
-            shown = [
-                f'{one["difference"]:+.1f} [{one["low"]:+.1f}, {one["high"]:+.1f}]'
-                for one in (found[name] for name in PAIRED)
-            ]
+            shown = [paired_text(found[name]) for name in columns]
             lines.append([row['row'], row['title'], *shown])
-    title = f'{comparison.name}, against {args.baseline}, {comparison.data.split}'
-    return TextTable(title, ['row', 'model', *PAIRED], 2, lines, [], paired_notes(args))
+    title = ', '.join(filter(None, [comparison.name, what, f'against {args.baseline}']))
+    title += f', {comparison.data.split}'
+    return TextTable(title, ['row', 'model', *columns], 2, lines, [], paired_notes(args))
 
 
 def _tuning(args: argparse.Namespace, comparison: Comparison) -> tuple[dict, list[TextTable]]:

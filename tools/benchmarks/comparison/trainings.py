@@ -7,14 +7,26 @@ from pathlib import Path
 
 from mmengine.config import Config
 from tables.data import Data, make_of
-from tables.row import Row, apply_row, has_paths, load_row
+from tables.row import Row, has_paths
 from tables.runs import Run, make_training, plain
 
+from cnnrnn_mm.apis.dataset_configs import leaves
 from cnnrnn_mm.apis.fingerprint import digest
 from cnnrnn_mm.datasets.cached_features import read_meta
 from cnnrnn_mm.errors import UsageError
 
-__all__ = ['FOLDER', 'ROWS', 'check_members', 'has_needs', 'make_run', 'members_of', 'trainings_of']
+from .row_files import RowFiles
+
+__all__ = [
+    'FOLDER',
+    'LABEL_ROWS',
+    'ROWS',
+    'check_members',
+    'has_needs',
+    'make_run',
+    'members_of',
+    'trainings_of',
+]
 
 FOLDER = Path(__file__).parent / 'rows'
 INDEPENDENT = ('linear', 'mlp', 'asl', 'csra', 'mlp-ensemble', 'nearest', 'conditional-mlp')
@@ -32,15 +44,21 @@ SKIP = (
 ABLATIONS = (*(f'plus-{name}' for name in PLUS), *(f'skip-{name}' for name in SKIP))
 ORDERS = ('skip-rare-first', 'skip-random-order', 'orders-3', 'skip-ensemble')
 ROWS = (*INDEPENDENT, *PATHS, *ABLATIONS, *ORDERS)
+LABEL_ROWS = RowFiles(FOLDER, ROWS, ROWS)
 
 #: Kinds of derived rows that are made of trained models, and whether of models of paths.
 COMBINED = {'ensemble': False, 'mixture': True}
+
+#: What a row may need: boxes of the training images.
+BOXES = 'boxes=True in the training dataset'
 
 #: Of what an evaluation writes; raised when that changes.
 FORMAT = 3
 
 
-def trainings_of(row: Row, seed: int, rows: list[Row]) -> list[tuple[Row, int]]:
+def trainings_of(
+    row: Row, seed: int, rows: list[Row], files: RowFiles = LABEL_ROWS
+) -> list[tuple[Row, int]]:
     """The rows and seeds that are trained for a row."""
     if row.derived is None:
         return [(row, seed)]
@@ -48,7 +66,7 @@ def trainings_of(row: Row, seed: int, rows: list[Row]) -> list[tuple[Row, int]]:
         return []
     there = {one.name: one for one in rows}
     return [
-        (there[name] if name in there else load_row(name, FOLDER, ROWS), own_seed)
+        (there[name] if name in there else files.load(name), own_seed)
         for name, own_seed in members_of(row, seed)
     ]
 
@@ -64,7 +82,7 @@ def members_of(row: Row, seed: int) -> list[tuple[str, int]]:
     return [(name, seed + other) for name in names for other in row.derived['seeds']]
 
 
-def check_members(cfg: Config, row: Row, members: list[Row]) -> None:
+def check_members(cfg: Config, row: Row, members: list[Row], files: RowFiles = LABEL_ROWS) -> None:
     """Refuse a derived row whose members can't be combined in its way."""
     kind = row.derived['type']
     if kind == 'nearest':
@@ -75,17 +93,19 @@ def check_members(cfg: Config, row: Row, members: list[Row]) -> None:
             f'{" or ".join(COMBINED)}'
         )
     for one in members:
-        if one.derived is not None or has_paths(apply_row(cfg, one)) != COMBINED[kind]:
+        if one.derived is not None or has_paths(files.config_of(cfg, one)) != COMBINED[kind]:
             raise UsageError(
                 f"row {row.name}: {one.name} can't be a member of type '{kind}': an ensemble is of "
                 'trained models of independent labels, a mixture of trained models of label paths'
             )
 
 
-def has_needs(needs: str | None, features: str | None) -> bool:
+def has_needs(needs: str | None, cfg: Config, features: str | None) -> bool:
     """Whether what a row needs is there."""
     if needs is None:
         return True
+    if needs == BOXES:
+        return any(one.get('boxes') for one in leaves(cfg.train_dataloader.dataset))
     if features is None:
         return False
     shape = read_meta(Path(features) / 'train')['shape']
@@ -101,6 +121,7 @@ def make_run(
     data: Data,
     facts: dict[str, dict],
     args: argparse.Namespace,
+    files: RowFiles = LABEL_ROWS,
 ) -> Run:
     """Make the config of a training whose outputs for some splits are kept.
 
@@ -113,8 +134,9 @@ def make_run(
         data: The config's data.
         facts: Name, images and digest of each split that is evaluated.
         args: Of the command line.
+        files: That the row is of.
     """
-    changed = apply_row(cfg, row, factor)
+    changed = files.config_of(cfg, row, factor)
     changed.merge_from_dict(copy.deepcopy(args.cfg_options or {}))
     options = dict(
         known_seed=args.known_seed,

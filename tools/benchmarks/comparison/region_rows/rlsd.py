@@ -1,0 +1,2 @@
+# The config as it is.
+title = 'RLSD'
