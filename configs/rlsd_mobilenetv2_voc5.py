@@ -18,7 +18,7 @@ _base_ = [
 
 # ---- what most users change -----------------------------------------------------------------
 classes = ('bus', 'car', 'cat', 'person', 'train')
-num_regions = 20
+num_regions = 13
 image_size = 321
 
 # ---- model ----------------------------------------------------------------------------------
@@ -29,7 +29,7 @@ model = dict(
         in_channels=1280,
         num_regions=num_regions,
         sample_size=3,  # 7 x 7 of DenseCap is finer than a region of an 11 x 11 map
-        proposals=dict(type='ProposalNetwork', hidden=128, min_size=0.09),  # a position's share
+        proposals=dict(type='ProposalNetwork', hidden=32, min_size=0.09),  # a position's share
     ),
     head=dict(
         type='cnnrnn_mm.RLSDHead',
@@ -40,7 +40,6 @@ model = dict(
         recurrent='gru',
         dropout=0.3,
         label_decoder=dict(type='SkipDecoder'),
-        fusion='whole_and_max',
         marginal=dict(hidden_dims=512, dropout=0.5),
         loss=dict(type='SequenceLoss'),
         postprocessor=dict(

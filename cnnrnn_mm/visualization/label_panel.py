@@ -11,6 +11,8 @@ from typing import NamedTuple
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
+from .numbered_tag import draw_tag, tag_size
+
 PAPER = '#ffffff'
 INK = '#1f2933'
 MUTED = '#67727e'
@@ -80,14 +82,24 @@ class LabelPanel:
 
         self._blocks.append((space + self.line + 3, draw))
 
-    def row(self, lead: str, label: Label, share: float | None = None, number: str = '') -> None:
-        """One label in a line of its own: lead, mark, name, bar, number.
+    def row(
+        self,
+        lead: str,
+        label: Label,
+        share: float | None = None,
+        number: str = '',
+        tagged: bool = False,
+        aside: str = '',
+    ) -> None:
+        """One label in a line of its own: lead, mark, name, aside, bar, number.
 
         Args:
             lead: Short text before the label, such as the step.
             label: Name and verdict.
             share: Length of the bar, 0 to 1. None draws no bar, and leaves its place to the name.
             number: Text after the bar.
+            tagged: Draw the lead as a tag of the label's colour, as it stands on the photo.
+            aside: Small grey text after the name.
         """
         name, verdict = label
         start, end = 3.1 * self.size, self.width - 3.6 * self.size
@@ -96,10 +108,18 @@ class LabelPanel:
 
         def draw(canvas: ImageDraw.ImageDraw, top: int) -> None:
             middle, half = top + self.line // 2, round(0.34 * self.size)
-            canvas.text((1.3 * self.size, middle), lead, MUTED, self.font, anchor='rm')
+            if tagged:
+                width, height = tag_size(lead, self.small)
+                corner = round(1.45 * self.size) - width, middle - height // 2
+                draw_tag(canvas, corner, lead, verdict.colour, self.small)
+            else:
+                canvas.text((1.3 * self.size, middle), lead, MUTED, self.font, anchor='rm')
             canvas.text((2.2 * self.size, middle), verdict.mark, verdict.colour, self.font, 'mm')
-            text = elide(name, self.font, room)
+            gap = 0.5 * self.size if aside else 0
+            text = elide(name, self.font, room - gap - self.small.getlength(aside))
             canvas.text((start, middle), text, verdict.colour, self.font, anchor='lm')
+            end_of_name = start + self.font.getlength(text) + gap
+            canvas.text((end_of_name, middle), aside, MUTED, self.small, anchor='lm')
             canvas.text((self.width, middle), number, INK, self.font, anchor='rm')
             if share is not None:
                 filled = bar[0] + min(max(share, 0.0), 1.0) * (bar[1] - bar[0])

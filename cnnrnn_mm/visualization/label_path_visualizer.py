@@ -14,7 +14,8 @@ from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.registry import VISUALIZERS
 
 from .label_panel import PAPER
-from .sample_panel import build_sample_panel
+from .region_boxes import draw_regions
+from .sample_panel import build_sample_panel, find_marks
 
 
 @VISUALIZERS.register_module()
@@ -24,6 +25,11 @@ class LabelPathVisualizer(UniversalVisualizer):
     A right label is green with a tick, a wrong one red with a cross, a missed one amber with a
     ring. A sample without ``pred_paths``, as the host's heads write it, is drawn with its labels
     and their scores, best first.
+
+    The regions of the predicted labels (``pred_label_regions``, as ``RLSDHead`` writes them) are
+    boxes on the photo in the labels' colours, with the numbers that stand beside the labels; of the
+    whole image there is no box. They are shares of what the network saw, and so lie right on a
+    photo of which the test pipeline cuts nothing off.
 
     Args:
         name: Name of the instance. Defaults to 'visualizer'.
@@ -37,6 +43,7 @@ class LabelPathVisualizer(UniversalVisualizer):
             host's hook hands over what the network gets, which is resized and cropped and, as the
             host loads files, in BGR order. False draws the image that was handed over, taken as
             RGB. Defaults to True.
+        draw_regions: Draw the regions of the predicted labels. Defaults to True.
         kwargs: As for the host's ``UniversalVisualizer``.
     """
 
@@ -49,6 +56,7 @@ class LabelPathVisualizer(UniversalVisualizer):
         min_photo: int = 320,
         max_photo: int = 640,
         reload_photo: bool = True,
+        draw_regions: bool = True,
         **kwargs,
     ) -> None:
         self._drawn: np.ndarray | None = None
@@ -61,6 +69,7 @@ class LabelPathVisualizer(UniversalVisualizer):
         self.min_photo = min_photo
         self.max_photo = max_photo
         self.reload_photo = reload_photo
+        self.draw_regions = draw_regions
 
     @master_only
     def visualize_cls(
@@ -86,8 +95,9 @@ class LabelPathVisualizer(UniversalVisualizer):
             image: Photo of shape (h, w, 3) or (h, w), RGB, 0 to 255. See ``reload_photo``.
             data_sample: Any of ``gt_label`` (or ``gt_score``), ``pred_label`` in path order,
                 ``pred_score`` (C,), ``pred_paths`` best first, ``pred_path_log_probs`` (K,) and
-                ``pred_step_log_probs`` (n + 1,), the last one END's. What is not there is not
-                drawn.
+                ``pred_step_log_probs`` (n + 1,), the last one END's, and ``pred_label_regions``
+                (n, 4), x1, y1, x2, y2 as shares of the photo's width and height. What is not there
+                is not drawn.
             classes: Names of the C classes. Defaults to None: the dataset's, or else the ids.
             draw_gt: Draw the true labels, and judge the predicted ones by them.
             draw_pred: Draw the predicted labels and paths.
@@ -112,6 +122,10 @@ class LabelPathVisualizer(UniversalVisualizer):
         size = int(text_cfg['size'])
 
         photo = self._fit_photo(self._find_photo(image, data_sample), resize, rescale_factor)
+        marks = []
+        if self.draw_regions and draw_pred:
+            marks = find_marks(data_sample, draw_gt)[: self.max_labels]
+            photo = draw_regions(photo, marks, size)
         panel = build_sample_panel(
             data_sample,
             classes,
@@ -121,6 +135,7 @@ class LabelPathVisualizer(UniversalVisualizer):
             draw_score=draw_score,
             num_next_paths=self.num_next_paths,
             max_labels=self.max_labels,
+            marks=marks,
         )
         drawn = _join(photo, panel.render(), margin=size)
 

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import torch
 from mmpretrain.structures import DataSample
 
-from .label_panel import MISSED, PLAIN, RIGHT, WRONG, Label, LabelPanel
+from ..errors import UsageError
+from .label_panel import MISSED, PLAIN, RIGHT, WRONG, Label, LabelPanel, Verdict
+from .region_boxes import RegionMark
+
+#: Said of labels whose region is the whole image.
+WHOLE = 'whole image'
 
 
 def build_sample_panel(
@@ -19,6 +24,7 @@ def build_sample_panel(
     draw_score: bool = True,
     num_next_paths: int = 3,
     max_labels: int = 20,
+    marks: Sequence[RegionMark] = (),
 ) -> LabelPanel:
     """Lay out the true labels, the predicted path and the next best paths of a sample.
 
@@ -31,11 +37,15 @@ def build_sample_panel(
         draw_score: Draw probabilities or scores.
         num_next_paths: Most paths to draw beside the best one.
         max_labels: Most labels of the best path to draw in full.
+        marks: The regions of the predicted labels, from :func:`find_marks`.
     """
     truth = true_labels(data_sample) if draw_gt else None
     pred = predicted_labels(data_sample) if draw_pred else None
-    panel = LabelPanel(font_size, [_name(label, classes) for label in (pred or [])[:max_labels]])
-    drawer = _Drawer(panel, data_sample, truth, classes, draw_score, max_labels)
+    names = [_name(label, classes) for label in (pred or [])[:max_labels]]
+    if any(mark.is_whole for mark in marks):
+        names = [f'{name} {WHOLE}' for name in names]
+    panel = LabelPanel(font_size, names)
+    drawer = _Drawer(panel, data_sample, truth, classes, draw_score, max_labels, marks)
     if truth is not None:
         drawer.draw_truth(pred)
     paths = data_sample.get('pred_paths', None)
@@ -47,6 +57,31 @@ def build_sample_panel(
     if truth is None and pred is None:
         panel.note('nothing to draw in this sample')
     return panel
+
+
+def find_marks(data_sample: DataSample, draw_gt: bool = True) -> list[RegionMark]:
+    """The regions of the predicted labels, numbered from 1 in the order of ``pred_label``.
+
+    Args:
+        data_sample: With ``pred_label`` (n,) and ``pred_label_regions`` (n, 4), shares of width and
+            height; without them there is no region.
+        draw_gt: Judge the labels by the true ones.
+
+    Raises:
+        UsageError: If there is not one region for each label.
+    """
+    if 'pred_label' not in data_sample or 'pred_label_regions' not in data_sample:
+        return []
+    labels = _to_list(data_sample.pred_label)
+    boxes = torch.as_tensor(data_sample.pred_label_regions).detach().float().cpu()
+    if tuple(boxes.shape) != (len(labels), 4):
+        raise UsageError(
+            f'pred_label_regions have shape {tuple(boxes.shape)} for {len(labels)} predicted '
+            f'labels: give ({len(labels)}, 4), or set draw_regions=False'
+        )
+    truth = true_labels(data_sample) if draw_gt else None
+    pairs = enumerate(zip(labels, boxes.tolist(), strict=True), start=1)
+    return [RegionMark(number, tuple(box), _judge(label, truth)) for number, (label, box) in pairs]
 
 
 def true_labels(data_sample: DataSample) -> list[int] | None:
@@ -78,6 +113,7 @@ class _Drawer:
         classes: Sequence[str] | None,
         draw_score: bool,
         max_labels: int,
+        marks: Sequence[RegionMark],
     ) -> None:
         self.panel = panel
         self.sample = data_sample
@@ -85,6 +121,7 @@ class _Drawer:
         self.classes = classes
         self.draw_score = draw_score
         self.max_labels = max_labels
+        self.marks = marks
 
     def draw_truth(self, pred: list[int] | None) -> None:
         names = [_name(label, self.classes) for label in self.truth]
@@ -103,7 +140,8 @@ class _Drawer:
         if not path:
             self.panel.row('', self._empty())
         for i, label in enumerate(path[: self.max_labels]):
-            self._row(str(i + 1), self._label(label), steps[i] if i < len(steps) else None)
+            share = steps[i] if i < len(steps) else None
+            self._row(str(i + 1), self._label(label), share, i)
         if len(path) > self.max_labels:
             self.panel.note(f'and {len(path) - self.max_labels} more')
         if len(steps) > len(path):
@@ -123,31 +161,42 @@ class _Drawer:
 
     def draw_scored_labels(self, labels: list[int]) -> None:
         scores = _to_list(self.sample.get('pred_score', None))
+        places = {label: place for place, label in reversed(list(enumerate(labels)))}
         scored = [(scores[i] if i < len(scores) else None, i) for i in dict.fromkeys(labels)]
         scored.sort(key=lambda pair: -math.inf if pair[0] is None else -pair[0])
         self.panel.heading('PREDICTED LABELS', 'score' if self.draw_score and scores else '')
         if not scored:
             self.panel.row('', self._empty())
         for score, label in scored[: self.max_labels]:
-            self._row('', self._label(label), score)
+            lead = str(places[label] + 1) if self.marks else ''
+            self._row(lead, self._label(label), score, places[label])
         if len(scored) > self.max_labels:
             self.panel.note(f'and {len(scored) - self.max_labels} more')
 
-    def _row(self, lead: str, label: Label, share: float | None) -> None:
+    def _row(self, lead: str, label: Label, share: float | None, place: int | None = None) -> None:
+        """A row; ``place`` is that of the label in ``pred_label``."""
+        look = {}
+        if place is not None and place < len(self.marks):
+            whole = self.marks[place].is_whole
+            look = dict(tagged=not whole, aside=WHOLE if whole else '')
         if share is None or not self.draw_score:
-            self.panel.row(lead, label)
+            self.panel.row(lead, label, **look)
         else:
-            self.panel.row(lead, label, share, _format(share))
+            self.panel.row(lead, label, share, _format(share), **look)
 
     def _label(self, label: int) -> Label:
-        if self.truth is None:
-            return _name(label, self.classes), PLAIN
-        return _name(label, self.classes), RIGHT if label in self.truth else WRONG
+        return _name(label, self.classes), _judge(label, self.truth)
 
     def _empty(self) -> Label:
         if self.truth is None:
             return 'no label', PLAIN
         return 'no label', WRONG if self.truth else RIGHT
+
+
+def _judge(label: int, truth: list[int] | None) -> Verdict:
+    if truth is None:
+        return PLAIN
+    return RIGHT if label in truth else WRONG
 
 
 def _name(label: int, classes: Sequence[str] | None) -> str:

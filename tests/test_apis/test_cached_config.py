@@ -42,6 +42,19 @@ model['head'] = dict(type='MultiLabelLinearClsHead', num_classes=4, in_channels=
 MAPS = """
 model['neck'] = None
 """
+#: A neck that trains learns nothing from values that saturate everything behind it.
+QUIET = """
+data_preprocessor['std'] = [2e7] * 3
+"""
+TRAINED_NECK = f"""{QUIET}
+model['neck'] = dict(type='GeneralizedMeanPooling')
+"""
+RLSD = f"""{QUIET}
+model['neck'] = dict(
+    type='cnnrnn_mm.RegionLocalizationNeck', in_channels=32, num_regions=3, sample_size=2,
+    proposals=dict(type='cnnrnn_mm.ProposalNetwork'))
+model['head']['type'] = 'cnnrnn_mm.RLSDHead'
+"""
 REPEATED = """
 train_dataloader['dataset']['pipeline'] = train_pipeline
 train_dataloader['dataset'] = dict(
@@ -111,8 +124,8 @@ def train(cfg, name):
 
 @pytest.mark.parametrize(
     'extra',
-    ['', FLIP, LINEAR, MAPS],
-    ids=['CNN-RNN', 'flipped at random', 'linear head', 'maps'],
+    ['', FLIP, LINEAR, MAPS, TRAINED_NECK, RLSD],
+    ids=['CNN-RNN', 'flipped at random', 'linear head', 'maps', 'a neck that trains', 'RLSD'],
 )
 def test_training_on_features_equals_training_on_images(root, tmp_path, weights, extra):
     """Every loss, the weights and the metrics: shuffled, with dropout, over several epochs."""
@@ -130,6 +143,13 @@ def test_training_on_features_equals_training_on_images(root, tmp_path, weights,
     assert ours.keys() == state.keys()
     for name, value in state.items():
         assert torch.allclose(ours[name], value, atol=1e-4), name
+    trained = [name for name in state if name.startswith('neck.')]
+    assert bool(trained) == (extra in (TRAINED_NECK, RLSD))
+    if trained:  # the neck ran, and learnt
+        start = Runner.from_cfg(Config({**cfg.to_dict(), 'experiment_name': 'start'})).model
+        start.init_weights()
+        start = start.state_dict()
+        assert not any(torch.allclose(state[name], start[name], atol=1e-6) for name in trained)
     assert len(figures) > 1 and again == pytest.approx(figures, abs=1e-3)
     if flip:  # another draw, another curve
         other = use_cached_features(cfg, tmp_path / 'f')
@@ -154,6 +174,36 @@ def test_the_changed_config_runs_by_itself(root, tmp_path, weights):
     tested = use_cached_features(cfg, tmp_path / 'f', ['test'])  # validates on the same images
     tested.experiment_name += '_tested'
     assert Runner.from_cfg(tested).test() == pytest.approx(figures, abs=1e-3)
+
+
+def test_maps_serve_every_neck_that_trains_and_none_that_stays(root, tmp_path, weights):
+    """What stays is part of the features, and is named where they were made without it."""
+    cfg = make_config(root, tmp_path / 'a', weights, RLSD)
+    for split in ('train', 'val'):
+        cached = extract_features(cfg, split, tmp_path / 'f')
+        assert cached.views.ndim == 5 and cached.meta['fingerprint']['neck'] is None
+    for extra, kind in (
+        (RLSD, 'FeatureClassifier'),
+        (RLSD.replace('num_regions=3', 'num_regions=9'), 'FeatureClassifier'),
+        (TRAINED_NECK, 'FeatureClassifier'),
+        (QUIET + MAPS, 'FeatureClassifier'),
+        (f"{RLSD}\nmodel['type'] = 'cnnrnn_mm.RegionClassifier'\n", 'FeatureRegionClassifier'),
+    ):
+        cfg = make_config(root, tmp_path / 'a', weights, extra)
+        changed = use_cached_features(cfg, tmp_path / 'f')
+        assert changed.model.type == f'cnnrnn_mm.{kind}'
+        assert changed.model.neck == cfg.model.neck
+    cfg = make_config(root, tmp_path / 'b', weights, QUIET)
+    message = r'was made with neck nothing, the config has neck GlobalAveragePooling\(\)'
+    with pytest.raises(UsageError, match=message):
+        use_cached_features(cfg, tmp_path / 'f')
+    # Nor do features behind a neck that stays serve one that trains.
+    for split in ('train', 'val'):
+        extract_features(cfg, split, tmp_path / 'g')
+    cfg = make_config(root, tmp_path / 'c', weights, RLSD)
+    message = r'was made with neck GlobalAveragePooling\(\), the config has neck nothing'
+    with pytest.raises(UsageError, match=message):
+        use_cached_features(cfg, tmp_path / 'g')
 
 
 # What is refused.

@@ -5,11 +5,12 @@ import pytest
 import torch
 from mmengine.runner import load_checkpoint
 from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.models import FeatureClassifier
-from cnnrnn_mm.models.constant_features import check_constant, weights_digest
+from cnnrnn_mm.models.constant_features import check_constant, is_constant, weights_digest
 
 BACKBONE = dict(
     type='cnnrnn_mm.Frozen',
@@ -150,13 +151,52 @@ def test_parts_that_change_in_training(backbone, layer, message):
     part.path[1] = layer
     if message is None:
         check_constant('neck', part)
+        assert is_constant(part)
         return
     with pytest.raises(
         UsageError, match=message + ".*: freeze all of it with dict.*'cnnrnn_mm.Fro"
     ):
         check_constant('neck', part)
-    with pytest.raises(UsageError, match=message):
-        build(backbone, neck=part)
+    with pytest.raises(UsageError, match=message.replace('neck', 'backbone')):
+        build(part)
+    assert not is_constant(part)
+
+
+class Doubling(nn.Module):
+    """What it gives is, as it says, no feature."""
+
+    runs_on_features = True
+
+    def forward(self, feats):
+        return tuple(2 * one for one in feats)
+
+
+def test_a_neck_that_trains_is_run(backbone):
+    """On what the backbone gives; nothing is asked of the weights that it had before."""
+    neck = MODELS.build(dict(type='GeneralizedMeanPooling', p=2.0, p_trainable=True))
+    model = build(backbone, (32, 3, 5), neck, neck_digest=weights_digest(None))
+    maps = torch.rand(2, 32, 3, 5)
+    assert model.extract_feat(maps, stage='backbone')[0] is maps
+    (pooled,) = model.extract_feat(maps)
+    torch.testing.assert_close(pooled, maps.square().mean((2, 3)).sqrt())
+    assert torch.equal(model.extract_feat(maps, 'pre_logits'), pooled)
+    sample = DataSample().set_gt_label(torch.tensor([1]))
+    model.loss(maps, [sample, sample])['loss'].backward()
+    assert neck.p.grad.abs().sum() > 0
+    neck.p.data.fill_(1.0)  # it was trained
+    torch.testing.assert_close(model.extract_feat(maps)[0], maps.mean((2, 3)))
+    with pytest.raises(UsageError, match="stage 'head' is not kept: take 'backbone' or 'neck' or"):
+        model.extract_feat(maps, stage='head')
+    with pytest.raises(UsageError, match='other weights of the neck'):
+        build(backbone, (32, 3, 5), neck).extract_feat(maps)  # made behind a neck that was frozen
+
+
+def test_a_neck_without_weights_that_gives_no_features_is_run(backbone):
+    neck = Doubling()
+    check_constant('neck', neck)
+    assert not is_constant(neck) and is_constant(nn.Identity()) and is_constant(None)
+    features = torch.rand(2, 32)
+    assert torch.equal(build(backbone, neck=neck).extract_feat(features)[0], 2 * features)
 
 
 def test_drop_path_and_partly_frozen_backbones():

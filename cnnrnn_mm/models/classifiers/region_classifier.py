@@ -2,11 +2,13 @@
 """The host's classifier for necks that read what comes with the images."""
 
 from collections.abc import Sequence
+from inspect import signature
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ...errors import UsageError
 from ...registry import MODELS
 from .feature_classifier import FeatureClassifier
 
@@ -19,7 +21,24 @@ class RegionClassifier(ImageClassifier):
 
     :class:`RegionLocalizationNeck` needs it for regions that come from a file
     (:class:`GivenProposals`); with other sources of regions it does what ``ImageClassifier`` does.
+
+    Args:
+        *args: Those of the host's ``ImageClassifier``.
+        **kwargs: Likewise.
+
+    Raises:
+        UsageError: If the neck takes no data samples.
     """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.neck is None or 'data_samples' not in signature(self.neck.forward).parameters:
+            given = 'no neck' if self.neck is None else f'the neck {type(self.neck).__name__}'
+            raise UsageError(
+                f'{type(self).__name__} has {given}, which takes no data samples: set '
+                "neck=dict(type='cnnrnn_mm.RegionLocalizationNeck', ...), or set "
+                "type='ImageClassifier' for the model"
+            )
 
     def locate(self, inputs: Tensor, data_samples: Sequence[DataSample] | None) -> tuple:
         """What the neck makes of the backbone's maps and the samples."""
