@@ -155,3 +155,16 @@ def test_ignored_labels_that_are_carried_and_told(voc_folder, tmp_path):
 )
 def test_nothing_is_asked_where_no_label_is_ignored(voc_folder, tmp_path, options):
     ignoring_run(voc_folder, tmp_path, '', **options).train()
+
+
+def test_proposals_that_would_stay_behind(voc_folder, tmp_path):
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    file = tmp_path / 'proposals.json'
+    file.write_text(json.dumps({'any.jpg': [[0, 0, 4, 4]]}))
+    extra = (
+        f"\ntrain_pipeline.insert(1, dict(type='cnnrnn_mm.LoadProposals', file={str(file)!r}))\n"
+        "train_pipeline.insert(2, dict(type='RandomCrop', crop_size=8))\n"
+    )
+    runner = build(root, tmp_path, extra)
+    with pytest.raises(UsageError, match=r'RandomCrop in the pipeline of VOC.*WithBoxes'):
+        runner.train()

@@ -9,6 +9,7 @@ from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 
 from ...datasets.annotations import check_labels, class_names, describe, infos, read_labels
+from ...datasets.transforms.box_checks import check_boxes_move
 from ...errors import UsageError
 from ...registry import HOOKS
 from .label_order_hook import find_transforms
@@ -23,7 +24,8 @@ class CheckDataHook(Hook):
     For each split the run uses: it is not empty, its labels are classes and none comes twice, its
     class list is the head's in number and the loaded checkpoint's in names and order. Where the
     training split says that the labels of difficult objects are to be ignored, they reach the head
-    and it ignores them.
+    and it ignores them. Where there are boxes or region proposals, the pipeline moves them with the
+    pixels.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,9 @@ class CheckDataHook(Hook):
         self._check(runner, runner.test_dataloader.dataset)
 
     def _check(self, runner, dataset) -> None:
+        for part in _parts(dataset):
+            transforms = getattr(getattr(part, 'pipeline', None), 'transforms', [])
+            check_boxes_move(transforms, getattr(part, 'boxes', False), describe(part))
         classes = class_names(dataset)
         if classes is None:  # a multi-task set; LabelOrderHook checks the task it orders
             return
