@@ -74,7 +74,7 @@ def use_cached_features(
     cfg.data_preprocessor = ConfigDict(type='ClsDataPreprocessor', **kept)
     kind = type_name(cfg.model)
     cfg.model.update(
-        type=f'cnnrnn_mm.{FEATURE_TYPES[kind]}',
+        type=f'cnnrnn_mm.{FEATURE_TYPES.get(kind, kind)}',
         features=str(folder),
         feature_shape=first['shape'][2:],
         backbone_digest=weights['backbone'],
