@@ -17,7 +17,9 @@ model = dict(
         num_regions=20,
         sample_size=3,
         # A digit's side is 0.13 to 0.2 of the scene's, a position's 1 / 13.
-        proposals=dict(type='ProposalNetwork', anchor_sizes=(0.1, 0.14, 0.2, 0.3), min_size=0.077),
+        proposals=dict(
+            type='ProposalNetwork', anchor_sizes=(0.1, 0.14, 0.2, 0.3), min_size=0.077, pre_nms=200
+        ),
     ),
     head=dict(
         _delete_=True,

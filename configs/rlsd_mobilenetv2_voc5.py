@@ -29,7 +29,9 @@ model = dict(
         in_channels=1280,
         num_regions=num_regions,
         sample_size=3,  # 7 x 7 of DenseCap is finer than a region of an 11 x 11 map
-        proposals=dict(type='ProposalNetwork', hidden=32, min_size=0.09),  # a position's share
+        proposals=dict(
+            type='ProposalNetwork', hidden=32, min_size=0.09, pre_nms=200
+        ),  # a position's share
     ),
     head=dict(
         type='cnnrnn_mm.RLSDHead',
