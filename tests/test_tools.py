@@ -7,6 +7,7 @@ from pathlib import Path
 import mmpretrain
 import pytest
 import torch
+from forked_tool import run_forked
 from tiny_run import ROOT, TRAIN, VAL, run_tool, write_config
 
 TRAIN_TOOL = ROOT / 'tools' / 'train.py'
@@ -60,14 +61,14 @@ def test_test_tool_writes_metrics_and_pictures(run):
 @pytest.mark.skipif(not HOST_TOOLS.is_dir(), reason="needs MMPretrain's .mim folder")
 def test_mmpretrain_tools_run_our_config(run):
     config, _, _, folder = run
-    done = run_tool(HOST_TOOLS / 'train.py', config, '--work-dir', folder / 'host')
+    done = run_forked(HOST_TOOLS / 'train.py', config, '--work-dir', folder / 'host')
     assert done.returncode == 0, done.stderr[-3000:]
     ours = torch.load(folder / 'work' / 'epoch_2.pth', weights_only=True)
     host = torch.load(folder / 'host' / 'epoch_2.pth', weights_only=True)
     for name, value in ours['state_dict'].items():
         assert torch.equal(value, host['state_dict'][name]), name
     out = folder / 'host.pkl'
-    done = run_tool(
+    done = run_forked(
         HOST_TOOLS / 'test.py',
         config,
         folder / 'host' / 'epoch_2.pth',
@@ -91,9 +92,9 @@ def test_bad_checkpoint_is_one_line(run, tmp_path, damage, message):
     broken = tmp_path / 'broken.pth'
     broken.write_bytes(checkpoint.read_bytes())
     damage(broken)
-    assert message in only_line(run_tool(TEST_TOOL, config, broken))
+    assert message in only_line(run_forked(TEST_TOOL, config, broken))
     assert message in only_line(
-        run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path, '--resume', broken)
+        run_forked(TRAIN_TOOL, config, '--work-dir', tmp_path, '--resume', broken)
     )
 
 
@@ -101,16 +102,16 @@ def test_bad_checkpoint_is_one_line(run, tmp_path, damage, message):
 def test_bad_data_is_one_line(run, tmp_path):
     config, _, root, _ = run
     moved = 'train_dataloader.dataset.data_root=' + str(tmp_path / 'nowhere')
-    done = run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path, '--cfg-options', moved)
+    done = run_forked(TRAIN_TOOL, config, '--work-dir', tmp_path, '--cfg-options', moved)
     assert 'nowhere does not exist; expected JPEGImages/*.jpg, Annotations' in only_line(done)
 
     # The neck gives 32 channels.
     wrong = ('--cfg-options', 'model.head.in_channels=48')
-    done = run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path, *wrong)
+    done = run_forked(TRAIN_TOOL, config, '--work-dir', tmp_path, *wrong)
     assert 'in_channels=48, but backbone and neck give 32' in only_line(done)
     assert not list(tmp_path.glob('*.pth'))
 
-    done = run_tool(TRAIN_TOOL, tmp_path / 'none.py')
+    done = run_forked(TRAIN_TOOL, tmp_path / 'none.py')
     assert 'none.py does not exist' in only_line(done)
 
 
@@ -123,14 +124,14 @@ def test_unreadable_image_is_one_line_or_skipped(voc_folder, tmp_path, workers):
     loaders = '\ntrain_dataloader.update(num_workers={0}, persistent_workers={1})\n'
     extra = loaders.format(workers, workers > 0)
     config = write_config(root, tmp_path / 'a.py', extra)
-    line = only_line(run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path / 'a'))
+    line = only_line(run_forked(TRAIN_TOOL, config, '--work-dir', tmp_path / 'a'))
     assert 'train_0003.jpg' in line and 'ReadableImages' in line
 
     for name in ('train', 'val', 'test'):
         wrapped = f"dict(type='cnnrnn_mm.ReadableImages', dataset={name}_dataloader['dataset'])"
         extra += f'{name}_dataloader = dict({name}_dataloader, dataset={wrapped})\n'
     config = write_config(root, tmp_path / 'b.py', extra)
-    done = run_tool(TRAIN_TOOL, config, '--work-dir', tmp_path / 'b')
+    done = run_forked(TRAIN_TOOL, config, '--work-dir', tmp_path / 'b')
     assert done.returncode == 0, done.stderr[-3000:]
     said = done.stdout + done.stderr
     assert f'Skipped 1 of {len(TRAIN)} images' in said and 'train_0003.jpg' in said

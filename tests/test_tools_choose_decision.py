@@ -3,11 +3,12 @@
 
 import pytest
 import torch
+from forked_tool import run_forked
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from tiny_run import ROOT, TRAIN, VAL, load_config, run_tool
+from tiny_run import ROOT, TRAIN, VAL, load_config
 
 from cnnrnn_mm.apis.decision_choice import describe_rule, try_decisions
 from cnnrnn_mm.errors import UsageError
@@ -110,7 +111,7 @@ def test_tool_writes_a_config_that_answers_in_the_best_way(voc_folder, tmp_path)
     checkpoint = tmp_path / 'weights.pth'
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), checkpoint)
     out = tmp_path / 'chosen.py'
-    done = run_tool(
+    done = run_forked(
         ROOT / 'tools' / 'choose_decision.py', tmp_path / 'tiny.py', checkpoint, '--select',
         'example-F1', '--out', out, '--work-dir', tmp_path / 'work',
     )  # fmt: skip

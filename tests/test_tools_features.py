@@ -11,7 +11,8 @@ import time
 import pytest
 import torch
 from feature_cache import write_cache
-from tiny_run import CLASSES, ROOT, TRAIN, VAL, environment, run_tool, write_config
+from forked_tool import run_forked
+from tiny_run import CLASSES, ROOT, TRAIN, VAL, environment, write_config
 
 from cnnrnn_mm.datasets import load_features
 
@@ -33,7 +34,7 @@ def only_line(done):
 
 def train(config, work_dir, *options):
     """Train, and return the loss of each step and the metrics of each epoch."""
-    done = run_tool(TRAIN_TOOL, config, '--work-dir', work_dir, *options)
+    done = run_forked(TRAIN_TOOL, config, '--work-dir', work_dir, *options)
     assert done.returncode == 0, done.stderr[-3000:]
     (scalars,) = work_dir.glob('*/vis_data/scalars.json')
     entries = [json.loads(line) for line in scalars.read_text().splitlines()]
@@ -42,7 +43,7 @@ def train(config, work_dir, *options):
 
 
 def extract(config, out, *options):
-    done = run_tool(EXTRACT, config, '--out', out, *options)
+    done = run_forked(EXTRACT, config, '--out', out, *options)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done
 
@@ -80,7 +81,7 @@ def test_training_on_features_equals_training_on_photos(folder):
     for name, options in (('a', ()), ('b', ('--features', cache))):
         out, last = folder / f'{name}.pkl', folder / 'cached' / 'epoch_2.pth'
         work = ('--work-dir', folder / f'test_{name}')
-        done = run_tool(TEST_TOOL, config, last, '--out', out, *work, *options)
+        done = run_forked(TEST_TOOL, config, last, '--out', out, *work, *options)
         assert done.returncode == 0, done.stderr[-3000:]
         found.append(pickle.loads(out.read_bytes()))
     assert len(found[0]) == len(found[1]) == len(VAL)
@@ -143,7 +144,7 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(folder, tmp_path):
     done = json.loads(progress.read_text())['done']
     assert 0 < done < 12
     no_val = ('--no-validate', '--work-dir', tmp_path / 'w')
-    wrong = run_tool(TRAIN_TOOL, config, '--features', tmp_path / 'a', *no_val)
+    wrong = run_forked(TRAIN_TOOL, config, '--features', tmp_path / 'a', *no_val)
     assert f'are not complete: {done} of 12 images; complete them with: python tools/extract' in (
         only_line(wrong)
     )
@@ -158,17 +159,17 @@ def test_a_killed_extraction_goes_on_to_the_same_bytes(folder, tmp_path):
 def test_mistakes_are_one_line(folder, tmp_path):
     config, cache = folder / 'photos.py', tmp_path / 'none'
     work = ('--work-dir', tmp_path / 'work')
-    wrong = run_tool(TRAIN_TOOL, config, '--features', cache, *work)
+    wrong = run_forked(TRAIN_TOOL, config, '--features', cache, *work)
     assert f'extract_features.py {config} --splits train val --out {cache}' in only_line(wrong)
     (tmp_path / 'file').write_text('')
-    wrong = run_tool(EXTRACT, config, '--out', tmp_path / 'file' / 'a')
+    wrong = run_forked(EXTRACT, config, '--out', tmp_path / 'file' / 'a')
     assert 'cannot write to' in only_line(wrong)
     options = ('--splits', 'test', '--cfg-options', 'test_dataloader=None')
-    wrong = run_tool(EXTRACT, config, '--out', tmp_path / 'a', *options)
+    wrong = run_forked(EXTRACT, config, '--out', tmp_path / 'a', *options)
     assert "no split 'test' (test_dataloader): it has train, val" in only_line(wrong)
     assert not (tmp_path / 'a').exists()  # nothing half-written
     checkpoint, pictures = folder / 'first' / 'epoch_1.pth', ('--show-dir', tmp_path / 'pictures')
-    wrong = run_tool(TEST_TOOL, config, checkpoint, '--features', cache, *pictures, *work)
+    wrong = run_forked(TEST_TOOL, config, checkpoint, '--features', cache, *pictures, *work)
     assert 'pictures need the images' in only_line(wrong)
 
 
@@ -180,7 +181,7 @@ def test_unreadable_image_is_one_line_and_leaves_the_old_cache(voc_folder, tmp_p
     before = (cache / 'val' / 'features.npy').read_bytes()
     (root / 'JPEGImages' / 'val_0001.jpg').write_bytes(b'no picture')
     options = ('--splits', 'val', '--overwrite', '--cfg-options')
-    wrong = run_tool(EXTRACT, config, '--out', cache, *options, 'val_dataloader.num_workers=1')
+    wrong = run_forked(EXTRACT, config, '--out', cache, *options, 'val_dataloader.num_workers=1')
     assert 'val_0001.jpg' in only_line(wrong)
     assert (cache / 'val' / 'features.npy').read_bytes() == before
     assert [one.name for one in cache.iterdir()] == ['val']

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from forked_tool import run_forked
 from tiny_run import ROOT, TRAIN, VAL, run_tool, write_config
 
 TRAIN_TOOL = ROOT / 'tools' / 'train.py'
@@ -19,8 +20,8 @@ FLIPS = (
 )
 
 
-def train(config, work_dir, *options):
-    return run_tool(TRAIN_TOOL, config, '--work-dir', work_dir, *options)
+def train(start, config, work_dir, *options):
+    return start(TRAIN_TOOL, config, '--work-dir', work_dir, *options)
 
 
 def weights(work_dir):
@@ -29,22 +30,29 @@ def weights(work_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('workers', 'augmentation'), [(0, ''), (1, ''), (0, FLIPS)], ids=['main', 'worker', 'flips']
+    ('workers', 'augmentation', 'resume'),
+    [(0, '', run_tool), (1, '', run_forked), (0, FLIPS, run_forked)],
+    ids=['main', 'worker', 'flips'],
 )
-def test_killed_run_resumes_to_the_same_weights(voc_folder, tmp_path, workers, augmentation):
-    """Dropout is on, validation runs in between, and SIGKILL hits inside the third epoch."""
+def test_killed_run_resumes_to_the_same_weights(
+    voc_folder, tmp_path, workers, augmentation, resume
+):
+    """Dropout is on, validation runs in between, and SIGKILL hits inside the third epoch.
+
+    One of the resumed runs has another seed of ``hash`` than the run that was killed.
+    """
     root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
     loader = f'num_workers={workers}, persistent_workers={workers > 0}'
     extra = f'\ntrain_dataloader.update({loader})\n{augmentation}'
     whole = write_config(root, tmp_path / 'whole.py', FOUR_EPOCHS + extra)
     killed = write_config(root, tmp_path / 'killed.py', KILLED + extra)
 
-    run = train(whole, tmp_path / 'whole')
+    run = train(run_forked, whole, tmp_path / 'whole')
     assert run.returncode == 0, run.stderr[-2000:]
-    run = train(killed, tmp_path / 'killed')
+    run = train(run_forked, killed, tmp_path / 'killed')
     assert run.returncode == -signal.SIGKILL
     assert not (tmp_path / 'killed' / 'epoch_3.pth').exists()
-    run = train(whole, tmp_path / 'killed', '--resume')
+    run = train(resume, whole, tmp_path / 'killed', '--resume')
     assert run.returncode == 0, run.stderr[-2000:]
     assert 'resumed epoch: 2' in run.stdout + run.stderr
 

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 import torch
-from tiny_run import ROOT, TRAIN, VAL, environment, run_tool, write_config
+from forked_tool import run_forked
+from tiny_run import ROOT, TRAIN, VAL, environment, write_config
 
 #: No dropout, and shares of equal size: 12 images, 3 in each of two processes or 6 in one.
 EVEN = """
@@ -25,7 +26,7 @@ def test_gradients_equal_those_of_one_process(voc_folder, tmp_path):
     one = write_config(root, tmp_path / 'one.py', EVEN.format(batch=6))
     two = write_config(root, tmp_path / 'two.py', EVEN.format(batch=3))
 
-    run = run_tool(ROOT / 'tools' / 'train.py', one, '--work-dir', tmp_path / 'one')
+    run = run_forked(ROOT / 'tools' / 'train.py', one, '--work-dir', tmp_path / 'one')
     assert run.returncode == 0, run.stderr[-2000:]
     run = subprocess.run(
         ['bash', ROOT / 'tools' / 'dist_train.sh', two, '2', '--work-dir', tmp_path / 'two'],

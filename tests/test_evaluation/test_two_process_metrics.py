@@ -3,13 +3,9 @@
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from forked_tool import ForkedTool
 
 #: Five images in two processes: the sampler gives the second one image 0 again.
 SCRIPT = """
@@ -44,17 +40,11 @@ with open(f'metrics_{rank}.json', 'w') as file:
 
 
 def start(folder, rank):
+    script = folder / 'script.py'
+    script.write_text(SCRIPT)
     port = str(20000 + os.getpid() % 20000)
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    environment.update(RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-    return subprocess.Popen(
-        [sys.executable, '-c', SCRIPT],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    master = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    return ForkedTool(script, cwd=folder, RANK=str(rank), WORLD_SIZE='2', **master)
 
 
 @pytest.mark.slow
@@ -66,8 +56,8 @@ def test_equals_one_process(tmp_path, monkeypatch):
     monkeypatch.chdir(one)
     exec(SCRIPT, {})
     for run in runs:
-        output, _ = run.communicate(timeout=240)
-        assert run.returncode == 0, output[-3000:]
+        done = run.finish()
+        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     alone = json.loads((one / 'metrics_0.json').read_text())
     assert len(alone) == 3 * (15 + 4)
     for rank in (0, 1):
