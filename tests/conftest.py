@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import settings
 from mmengine.registry import DefaultScope
+from quick_host import make_host_quick
 
 CONVERTERS = Path(__file__).resolve().parents[1] / 'tools' / 'dataset_converters'
 
@@ -29,8 +30,9 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope='session', autouse=True)
-def _imports_are_no_garbage() -> None:
-    """Spare each search for garbage what was imported: the host's datasets search when made."""
+def _quick_host() -> None:
+    make_host_quick()
+    # The host's datasets search for garbage when they are made; what was imported is none.
     gc.collect()
     gc.freeze()
 

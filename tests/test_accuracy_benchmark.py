@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked_tool import server_context
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
@@ -507,7 +508,10 @@ def test_default_folders():
 
 
 @pytest.mark.slow
-def test_trainings_in_a_process_of_their_own(config, made, tmp_path):
+def test_trainings_in_a_process_of_their_own(config, made, tmp_path, monkeypatch):
+    # test_paper_tables.py has it with the processes that the tool starts.
+    context = server_context()
+    monkeypatch.setattr('multiprocessing.get_context', lambda _: context)
     assert run(config, '--rows', 'plus', '--jobs', 2, '--out', tmp_path)[0] == 0
     one, other = outputs_of(made[0], 'plus'), outputs_of(tmp_path, 'plus')
     assert torch.equal(one.scores, other.scores) and torch.equal(one.log_prob, other.log_prob)

@@ -2,58 +2,26 @@
 """Every way in which a config can name our types and the host's.
 
 What is imported when decides here, so each way is tried in a process of its own that has imported
-nothing of cnnrnn_mm and nothing of the host before. These processes are forks of one that has
-imported torch and MMEngine, which takes most of the time.
+nothing of cnnrnn_mm and nothing of the host before.
 """
-
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import mmengine.registry as root
 import pytest
+from forked_tool import run_forked
 from mmpretrain import registry as host
 
 from cnnrnn_mm import registry
 from cnnrnn_mm.models import CNNRNNHead
 
-ROOT = Path(__file__).resolve().parents[1]
-
-#: Reads ``{name: [code, argument]}`` and writes ``{name: what went wrong, or nothing}``.
-LAUNCHER = """
-import json, os, sys, traceback, warnings
-from pathlib import Path
-import matplotlib.pyplot, mmcv.cnn, mmcv.transforms, mmengine.evaluator, mmengine.runner
-import mmengine.visualization, torch, torchvision
+#: What each process begins with.
+START = """
+import sys, warnings
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 assert not any(name.startswith(('mmpretrain', 'cnnrnn_mm')) for name in sys.modules)
 warnings.simplefilter('ignore')
-jobs, log = json.loads(sys.stdin.read()), Path(sys.argv[1])
-results = {}
-for name, (code, argument) in jobs.items():
-    child = os.fork()
-    if child == 0:
-        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
-        status = 1
-        try:
-            exec(code, dict(globals(), argument=argument))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    failed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-    said = log.read_text()
-    results[name] = said or 'died' if failed or 'Failed to search registry' in said else ''
-print(json.dumps(results))
+argument = sys.argv[1]
 """
 
 BUILD_MODEL = """
@@ -205,17 +173,14 @@ def outcomes(tmp_path_factory):
         if 'import' in text:  # there the config itself imports our package
             code = code.replace('assert not any', 'any')
         jobs[way] = (code, str(config))
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', LAUNCHER, str(folder / 'log')],
-        input=json.dumps(jobs),
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    results = json.loads(done.stdout.splitlines()[-1])
-    assert list(results) == list(jobs)
+    results = {}
+    for name, (code, argument) in jobs.items():
+        script = folder / 'job.py'
+        script.write_text(START + code)
+        done = run_forked(script, argument)
+        said = done.stdout + done.stderr
+        failed = done.returncode != 0 or 'Failed to search registry' in said
+        results[name] = (said or 'died') if failed else ''
     return results
 
 

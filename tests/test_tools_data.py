@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from forked_tool import run_forked
 from PIL import Image
-from tiny_run import CLASSES, ROOT, TRAIN, VAL, run_tool, write_config
+from tiny_run import CLASSES, ROOT, TRAIN, VAL, write_config
 
 STATISTICS = ROOT / 'tools' / 'label_statistics.py'
 BROWSE = ROOT / 'tools' / 'browse_dataset.py'
@@ -203,9 +204,10 @@ def test_plot_mistakes_are_one_line_and_write_nothing(run, boxes, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tools_start_on_their_own():
+def test_the_tools_start_on_their_own(tmp_path):
     """Nothing that the tests import is missing in a process that has only the tools."""
-    code = """
+    script = tmp_path / 'start.py'
+    script.write_text("""
 import runpy, sys
 for tool in sys.argv[1:]:
     sys.argv = [tool, '--help']
@@ -213,7 +215,7 @@ for tool in sys.argv[1:]:
         runpy.run_path(tool, run_name='__main__')
     except SystemExit as end:
         assert not end.code
-"""
-    done = run_tool('-c', code, STATISTICS, BROWSE, PLOT)
+""")
+    done = run_forked(script, STATISTICS, BROWSE, PLOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count('docs/data_tools.md') == 3

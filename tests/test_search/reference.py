@@ -2,7 +2,7 @@
 """Brute force for the search tests, and what they compare."""
 
 import math
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import pairwise, permutations, product
 
 import pytest
@@ -101,6 +101,7 @@ def drawn_marginals(model, image, most, prefix=()):
     return total
 
 
+@cache
 def steps_of(model, image, path):
     """Log-probabilities of the steps of one path of one image, END included, one at a time."""
     state, tokens, steps = model.state([image]), model.starts(1), []

@@ -69,7 +69,7 @@ def test_bounds_hold_for_any_set(data, seed, num_labels, max_prefixes):
         else:
             path = sorted(one, key=order.index)
             prefix = path[:count]
-            truth.append(sum(steps_of(model, image, path)[count:]))
+            truth.append(sum(steps_of(model, image, tuple(path))[count:]))
         sets.append(data.draw(st.permutations(one)))
         limits.append(Constraints(prefix=prefix, order=order))
     lower, upper = bounds(model, sets, constraints=limits, max_prefixes=max_prefixes)
