@@ -1,6 +1,6 @@
 # A chain of sigmoids over the frozen backbone that linear_demo.py has trained, on the demo scenes.
 #
-#   make demo                                   # or: python tools/train.py configs/linear_demo.py
+#   make demo      # or: tools/train.py configs/linear_demo.py --work-dir work_dirs/demo/linear_demo
 #   python tools/train.py configs/cnnrnn_plus_demo.py
 #
 # Test split, last epoch, cached features, seeds 0, 1, 2: mAP 83.5 +- 0.1, O-F1 77.9 +- 0.2, exact

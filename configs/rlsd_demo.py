@@ -1,7 +1,7 @@
 # RLSD on demo scenes of 100 x 100 (docs/demo_scenes.md), in which a small digit covers less than
 # 2 % of the picture, over the frozen backbone that linear_demo.py has trained on 50 x 50.
 #
-#   make demo                                   # or: python tools/train.py configs/linear_demo.py
+#   make demo      # or: tools/train.py configs/linear_demo.py --work-dir work_dirs/demo/linear_demo
 #   python tools/make_demo_data.py --size 100 --out data/demo_scenes_100
 #   python tools/train.py configs/rlsd_demo.py
 #
@@ -55,7 +55,7 @@ train_pipeline = [
     dict(type='cnnrnn_mm.OrderLabels', order='frequent_first'),
     dict(type='PackInputs', algorithm_keys=box_keys),
 ]
-boxes = dict(type='cnnrnn_mm.VOCMultiLabel', boxes=True, data_root=data_root)
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline, **boxes))
-val_dataloader = dict(dataset=dict(**boxes))
-test_dataloader = dict(dataset=dict(**boxes))
+dataset = dict(type='cnnrnn_mm.VOCMultiLabel', data_root=data_root)
+train_dataloader = dict(dataset=dict(boxes=True, pipeline=train_pipeline, **dataset))
+val_dataloader = dict(dataset=dict(**dataset))
+test_dataloader = dict(dataset=dict(**dataset))

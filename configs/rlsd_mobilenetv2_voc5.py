@@ -8,7 +8,7 @@
 #       --out data/features/voc5
 #   python tools/train.py configs/rlsd_mobilenetv2_voc5.py --features data/features/voc5
 #
-# Validation split, last epoch, cached maps, seeds 0, 1, 2: mAP 91.0 +- 0.3, O-F1 84.6 +- 1.0, recall
+# Validation split, last epoch, cached maps, seeds 0 to 2: mAP 91.0 +- 0.3, O-F1 84.6 +- 1.0, recall
 # of labels whose objects cover less than 5 % of the image 57.8 +- 1.3; with boxes (--cfg-options
 # model.head.region_loss.type=RegionProposalLoss) 91.6 +- 0.6, 84.9 +- 0.2, 60.7 +- 0.9 (percent).
 # 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside other heads on the same maps in docs/rlsd.md.
@@ -32,9 +32,8 @@ model = dict(
         in_channels=1280,
         num_regions=num_regions,
         sample_size=3,  # 7 x 7 of DenseCap is finer than a region of an 11 x 11 map
-        proposals=dict(
-            type='ProposalNetwork', hidden=32, min_size=0.09, pre_nms=200
-        ),  # a position's share
+        # No smaller than a position's share of the side, 1 / 11.
+        proposals=dict(type='ProposalNetwork', hidden=32, min_size=0.09, pre_nms=200),
     ),
     head=dict(
         type='cnnrnn_mm.RLSDHead',

@@ -32,7 +32,8 @@ def boxes_of(sample: DataSample, key: str) -> Tensor:
     Args:
         sample: With the boxes (n, 4) under ``key``, an array or a tensor: pixels x1 y1 x2 y2 of the
             network's input, 0-based, the right and the bottom edge exclusive. Its ``img_shape``
-            holds height and width of that input.
+            holds height and width of that input, which the data preprocessor must not pad
+            (``pad_size_divisor``).
         key: ``'gt_bboxes'`` or ``'proposals'``.
 
     Returns:

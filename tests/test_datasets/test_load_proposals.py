@@ -101,3 +101,14 @@ def test_files_and_places_that_can_not_be_used(tmp_path, save):
         UsageError, match=r'image a\.jpg has another size .* right behind LoadImage'
     ):
         LoadProposals(save({'a.jpg': PLAIN}))(results_of('a.jpg', ori_shape=(30, 40)))
+
+
+def test_damaged_archive_is_one_line(tmp_path):
+    file = tmp_path / 'proposals.npz'
+    np.savez(file, **{'a.jpg': np.ones((50, 4), np.float32) * [0, 0, 5, 5]})
+    content = bytearray(file.read_bytes())
+    content[300] ^= 0xFF  # inside of the stored array: its checksum is wrong now
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r'are no JSON or NPZ file \(Bad CRC-32') as error:
+        LoadProposals(file)
+    assert '\n' not in str(error.value)

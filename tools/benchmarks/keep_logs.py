@@ -44,7 +44,9 @@ def read_runs(folder: Path) -> list[dict]:
     runs = [read_run(one) for one in sorted(folder.glob('*/*/seed*')) if one.is_dir()]
     if not runs:
         raise UsageError(f'{folder} holds no runs: name what accuracy.py or regions.py wrote')
-    return sorted(runs, key=lambda run: (run['row'], run['seed']))
+    # One that has neither a record nor figures is still running, or failed.
+    done = [run for run in runs if 'date' in run or 'figures' in run]
+    return sorted(done, key=lambda run: (run['row'], run['seed']))
 
 
 def read_run(folder: Path) -> dict:

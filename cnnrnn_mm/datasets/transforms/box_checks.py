@@ -3,9 +3,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from mmcv.transforms import CenterCrop
+
 from ...errors import UsageError
 from .load_proposals import LoadProposals
-from .with_boxes import WithBoxes
+from .with_boxes import MOVES_GT_BBOXES, WithBoxes
 
 __all__ = ['check_boxes_move', 'has_proposals']
 
@@ -18,7 +20,7 @@ STILL = (
     *('OrderLabels', 'PackInputs', 'PackMultiTaskInputs'),
 )
 #: mmcv's, they move ``gt_bboxes`` and leave no box without area, as CenterCrop may.
-MOVE_OBJECTS = ('Resize', 'RandomResize', 'RandomChoiceResize', 'RandomFlip', 'Pad')
+MOVE_OBJECTS = tuple(kind for kind in MOVES_GT_BBOXES if kind is not CenterCrop)
 
 
 def has_proposals(transforms: Iterable[Callable]) -> bool:
@@ -39,11 +41,11 @@ def check_boxes_move(transforms: Iterable[Callable], objects: bool, name: str) -
     proposed = has_proposals(transforms)
     if not objects and not proposed:
         return
-    kept = STILL if proposed else STILL + MOVE_OBJECTS
     keys = ' and '.join(['gt_bboxes'] * objects + ['proposals'] * proposed)
     for one in _alone(transforms):
         kind = type(one).__name__
-        if kind not in kept and not getattr(one, 'keeps_boxes', False):
+        moves = not proposed and isinstance(one, MOVE_OBJECTS)
+        if not moves and kind not in STILL and not getattr(one, 'keeps_boxes', False):
             raise UsageError(
                 f'{kind} in the pipeline of {name} may move pixels, and leaves {keys} where they '
                 "are or without area: put it into dict(type='cnnrnn_mm.WithBoxes', "

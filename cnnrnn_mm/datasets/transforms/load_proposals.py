@@ -7,6 +7,7 @@ Axis letters: n boxes.
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePath
@@ -110,8 +111,8 @@ def _read(file: str, stamp: tuple[int, int]) -> dict[str, np.ndarray]:
         else:
             with open(file, encoding='utf-8') as text:
                 found = json.load(text)
-    except (OSError, ValueError) as error:
-        why = str(error).splitlines()[0]
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f'proposals {file} are no JSON or NPZ file ({why}): {EXPECTED}') from None
     if not isinstance(found, dict) or not found:
         raise UsageError(f'proposals {file} hold no images: {EXPECTED}')

@@ -51,7 +51,7 @@ class RegionDecoder(BaseDecoder):
         embed_dims: D.
         hidden_dims: Size of the recurrent layer.
         label_decoder: Config of what scores a region: ``LabelDecoder`` or ``SkipDecoder``.
-        fusion: ``'max'`` or ``'logsumexp'``, see :data:`FUSIONS`.
+        fusion: ``'max'``, ``'logsumexp'`` or ``'whole_and_max'``, see :data:`FUSIONS`.
         start_from_region: False lets all states start at zero, as in CNN-RNN.
         **kwargs: Passed on to the label decoder.
 

@@ -41,7 +41,7 @@ class RLSDHead(CNNRNNHead):
         in_channels: F, the channels that the neck gives for a region.
         label_decoder: Config of what scores a region, ``LabelDecoder`` or ``SkipDecoder``; the
             latter reads the marginal branch, which then sees each region, too.
-        fusion: ``'max'`` or ``'logsumexp'``, over regions.
+        fusion: Over regions, one of :data:`FUSIONS`, such as ``'max'``.
         start_from_region: False lets the recurrent states start at zero, as in CNN-RNN.
         region_loss: Config of a :class:`RegionProposalLoss`, which trains the proposal network with
             the boxes of the training images; None where image labels alone train it.

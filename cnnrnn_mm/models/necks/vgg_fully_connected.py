@@ -54,6 +54,7 @@ class VGGFullyConnected(BaseModule):
             raise UsageError(
                 f'VGGFullyConnected needs a map of shape {self.map_shape}, but the backbone gives '
                 f'{tuple(maps.shape[1:])}: feed images of {32 * self.map_shape[1]} x '
-                f'{32 * self.map_shape[1]} pixels'
+                f'{32 * self.map_shape[1]} pixels; as a region_neck, set '
+                f'sample_size={self.map_shape[1]}'
             )
         return (self.classifier(maps.flatten(1)),)
