@@ -5,9 +5,10 @@
 #   python tools/make_demo_data.py --size 100 --out data/demo_scenes_100
 #   python tools/train.py configs/rlsd_demo.py
 #
-# Validation split, last epoch, cached maps, seed 0: mAP 80.6, O-F1 74.7; with boxes, too
-# (--cfg-options model.head.region_loss.type=RegionProposalLoss), 81.6 and 75.7 (percent).
-# 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside other heads on the same maps in docs/rlsd.md.
+# Validation split, last epoch, cached maps, seeds 0 to 2: mAP 80.3 +- 0.4, O-F1 74.9 +- 0.4; with
+# boxes, too (--cfg-options model.head.region_loss.type=RegionProposalLoss), 81.0 +- 0.5 and 75.0 +-
+# 0.6 (percent). 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside other heads on the same maps in
+# docs/rlsd.md.
 _base_ = ['./cnnrnn_plus_demo.py']
 
 model = dict(
