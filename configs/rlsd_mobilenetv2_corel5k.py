@@ -5,8 +5,9 @@
 #       --out data/features/corel5k_maps
 #   python tools/train.py configs/rlsd_mobilenetv2_corel5k.py --features data/features/corel5k_maps
 #
-# Validation split, last epoch, cached maps, seeds 0 to 2: mAP 44.1 +- 0.6, O-F1 55.3 +- 0.2. 2026-11-21,
-# torch 2.11.0, mmpretrain 1.2.0; beside CNN-RNN on the same maps in docs/rlsd.md.
+# Validation split, last epoch, cached maps, seeds 0 to 2: mAP 44.1 +- 0.6, O-F1 55.3 +- 0.2
+# (percent). 2026-11-21, torch 2.11.0, mmpretrain 1.2.0; beside CNN-RNN on the same maps in
+# docs/rlsd.md.
 _base_ = ['./cnnrnn_plus_skip_mobilenetv2_corel5k.py']
 
 max_epochs = 10
