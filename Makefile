@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := mmcv-lite,demo,test,dev
+EXTRAS := mmcv-lite,demo,explain,web,export,test,dev
 # Processes that run the tests; each needs about 1.5 GB. WORKERS=0 runs them in one.
 WORKERS ?= 2
 # Present only when the whole install has succeeded: what an interrupted run leaves has none.

@@ -7,9 +7,11 @@ from .command_line import add_run_arguments, apply_run_arguments, report_usage_e
 from .data_layout import check_data_layout
 from .distributed import join_processes, leave_processes
 from .features import CachedFeatures, extract_features, load_features
+from .trained_model import TrainedModel, load_trained_model
 
 __all__ = [
     'CachedFeatures',
+    'TrainedModel',
     'add_run_arguments',
     'apply_run_arguments',
     'check_checkpoint',
@@ -18,6 +20,7 @@ __all__ = [
     'join_processes',
     'leave_processes',
     'load_features',
+    'load_trained_model',
     'report_usage_errors',
     'use_cached_features',
 ]

@@ -21,7 +21,11 @@ from .dataset_configs import (
 from .features import extract_command
 from .fingerprint import FEATURE_TYPES, config_parts, find_difference, preprocessor_of
 
-__all__ = ['use_cached_features']
+__all__ = ['IMAGES', 'use_cached_features']
+
+#: Where the changed config keeps the model and the data preprocessor that take images, for whoever
+#: gets the checkpoint.
+IMAGES = 'on_images'
 
 PARTS = ('backbone', 'neck', 'data_preprocessor', 'pipeline', 'augmentation')
 #: Options of a dataloader that only make sense with workers.
@@ -69,6 +73,9 @@ def use_cached_features(
                 f'the features in {folders[there[0]]} and {folders[name]} were made with different '
                 f'weights: make both anew with: {_command(cfg, folder, there, overwrite=True)}'
             )
+    cfg[IMAGES] = ConfigDict(
+        model=copy.deepcopy(cfg.model), data_preprocessor=copy.deepcopy(preprocessor_of(cfg))
+    )
     kept = {key: preprocessor_of(cfg)[key] for key in _kept_options(cfg)}
     cfg.model.pop('data_preprocessor', None)
     cfg.data_preprocessor = ConfigDict(type='ClsDataPreprocessor', **kept)
