@@ -162,7 +162,7 @@ def test_hard_dependencies_leave_the_choice_of_mmcv_to_the_user(wheel):
 def test_model_index_loads():
     load = pytest.importorskip('modelindex.load_model_index').load
     index = load(str(ROOT / 'model-index.yml'))
-    assert [collection.name for collection in index.collections] == ['CNN-RNN']
+    assert [collection.name for collection in index.collections] == ['CNN-RNN', 'RLSD']
     assert index.check(silent=True) == []
 
 

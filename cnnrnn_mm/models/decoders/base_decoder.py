@@ -1,7 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What heads, losses and searches may ask of a model of label paths.
 
-Axis letters: N images, T steps, M tokens that count, C labels, V = C + 1 (labels and END).
+Axis letters: N images, T steps, M tokens that count, C labels, V = C + 1 (labels and END), D
+embedding size, F image feature size.
 """
 
 from abc import ABCMeta, abstractmethod
@@ -74,3 +75,18 @@ class BaseDecoder(BaseModule, metaclass=ABCMeta):
             name: What the order is called.
             order: All class ids.
         """
+
+    def label_vectors(self) -> Tensor | None:
+        """The labels (C, D) in the space that they share with the images; None if there is none."""
+        return None
+
+    def image_vectors(self, features: Tensor) -> Tensor:
+        """The images there: the scores' share of the image is their dot product with the labels.
+
+        Args:
+            features: What :meth:`CNNRNNHead.pre_logits` gives, (N, F), or (N, B, F) for B regions.
+
+        Returns:
+            (N, D).
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no joint embedding')

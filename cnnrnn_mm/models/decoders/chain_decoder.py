@@ -182,3 +182,11 @@ class ChainDecoder(PathDecoder):
                 'with a fixed order, such as frequent_first, into the training pipeline'
             )
         return super().score_sequences(image, tokens, valid)
+
+    def label_vectors(self) -> Tensor | None:
+        """A, one row a label: (C, D); None where the image is not read inside of h."""
+        return None if self.image_projection is None else self.classifier.weight
+
+    def image_vectors(self, features: Tensor) -> Tensor:
+        """h(U_I I): (N, F) -> (N, D)."""
+        return self.activation(self.image_projection(features))

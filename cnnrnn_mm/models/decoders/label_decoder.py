@@ -83,3 +83,11 @@ class LabelDecoder(PathDecoder):
         """Equations (4) and (5): (M, D) and (M, D) -> (M, V)."""
         joint = self.activation(self.dropout(paths) + image)
         return joint @ self.embedding.weight[: self.vocabulary.num_outputs].T
+
+    def label_vectors(self) -> Tensor:
+        """U_l, the rows of the labels: (C, D)."""
+        return self.embedding.weight[: self.vocabulary.num_classes]
+
+    def image_vectors(self, features: Tensor) -> Tensor:
+        """h(U_I I), equation (4) without a label path: (N, F) -> (N, D)."""
+        return self.activation(self.image_projection(features))

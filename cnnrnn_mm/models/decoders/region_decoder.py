@@ -169,6 +169,14 @@ class RegionDecoder(BaseDecoder):
         rows = torch.arange(len(image), device=image.device)
         return step, (rows, *self.initial_state(image))
 
+    def label_vectors(self) -> Tensor | None:
+        """Those of the label decoder: (C, D)."""
+        return self.inner.label_vectors()
+
+    def image_vectors(self, features: Tensor) -> Tensor:
+        """That of region 0, the whole image: (N, B, F) -> (N, D)."""
+        return self.inner.image_vectors(features[:, 0])
+
     @torch.no_grad()
     def responsible_regions(self, image: Tensor, tokens: Tensor, labels: Tensor) -> Tensor:
         """The region with the loudest voice for each label of a path.
