@@ -1,30 +1,33 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import mmcv
 import numpy as np
 from mmengine.dist import master_only
 from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
-from PIL import Image
 
 from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.registry import VISUALIZERS
 
-from .label_panel import PAPER
+from .image_names import backend_name
+from .photo_fitting import find_photo, fit_photo, join_parts, text_size
 from .region_boxes import draw_regions
-from .sample_panel import build_sample_panel, find_marks
+from .sample_fields import find_marks
+from .sample_panel import build_sample_panel, draw_sample_tree
 
 
 @VISUALIZERS.register_module()
 class LabelPathVisualizer(UniversalVisualizer):
-    """Draw a photo beside its true labels, its predicted path and the next best paths.
+    """Draw a photo beside its true labels and its predicted path, above the tree of kept paths.
 
     A right label is green with a tick, a wrong one red with a cross, a missed one amber with a
     ring. A sample without ``pred_paths``, as the host's heads write it, is drawn with its labels
     and their scores, best first.
+
+    The tree joins what the kept paths (``pred_paths``) share; the number behind a label, and the
+    width of the line before it, is the probability of all kept paths through it. There is none
+    where fewer than two paths were kept.
 
     The regions of the predicted labels (``pred_label_regions``, as ``RLSDHead`` writes them) are
     boxes on the photo in the labels' colours, with the numbers that stand beside the labels; of the
@@ -33,9 +36,12 @@ class LabelPathVisualizer(UniversalVisualizer):
 
     Args:
         name: Name of the instance. Defaults to 'visualizer'.
-        num_next_paths: Most paths to draw beside the best one. Defaults to 3.
+        draw_tree: Draw the kept paths as a tree. False lists the next best paths. Defaults to True.
+        num_tree_paths: Most paths in the tree, the best ones. Defaults to 8.
+        num_next_paths: Most paths to list beside the best one. Defaults to 3.
         max_labels: Most labels of the path to draw in full; the rest is counted. Defaults to 20.
-        font_size: Size of the text in pixels. Defaults to 16.
+        font_size: Size of the text in pixels. Defaults to None: 16 beside a photo that is drawn
+            with up to 640 pixels, and a fortieth of the photo's long edge beside a larger one.
         min_photo: A photo whose long edge is shorter is magnified by the least whole number that
             reaches this many pixels, without smoothing. Defaults to 320.
         max_photo: A photo whose long edge is longer is shrunk to this many pixels. Defaults to 640.
@@ -50,9 +56,11 @@ class LabelPathVisualizer(UniversalVisualizer):
     def __init__(
         self,
         name: str = 'visualizer',
+        draw_tree: bool = True,
+        num_tree_paths: int = 8,
         num_next_paths: int = 3,
         max_labels: int = 20,
-        font_size: int = 16,
+        font_size: int | None = None,
         min_photo: int = 320,
         max_photo: int = 640,
         reload_photo: bool = True,
@@ -63,6 +71,8 @@ class LabelPathVisualizer(UniversalVisualizer):
         super().__init__(name, **kwargs)
         if not 0 < min_photo <= max_photo:
             raise UsageError(f'min_photo {min_photo} must be in 1 to max_photo {max_photo}')
+        self.draw_tree = draw_tree
+        self.num_tree_paths = num_tree_paths
         self.num_next_paths = num_next_paths
         self.max_labels = max_labels
         self.font_size = font_size
@@ -119,9 +129,10 @@ class LabelPathVisualizer(UniversalVisualizer):
         text_cfg = {'size': self.font_size, **(text_cfg or {})}
         if set(text_cfg) != {'size'}:
             raise UsageError(f'text_cfg {text_cfg} may hold only size, in pixels')
-        size = int(text_cfg['size'])
 
-        photo = self._fit_photo(self._find_photo(image, data_sample), resize, rescale_factor)
+        photo = find_photo(image, data_sample, self.reload_photo)
+        photo = fit_photo(photo, resize, rescale_factor, self.min_photo, self.max_photo)
+        size = text_size(photo) if text_cfg['size'] is None else int(text_cfg['size'])
         marks = []
         if self.draw_regions and draw_pred:
             marks = find_marks(data_sample, draw_gt)[: self.max_labels]
@@ -133,13 +144,24 @@ class LabelPathVisualizer(UniversalVisualizer):
             draw_gt=draw_gt,
             draw_pred=draw_pred,
             draw_score=draw_score,
-            num_next_paths=self.num_next_paths,
+            num_next_paths=0 if self.draw_tree else self.num_next_paths,
             max_labels=self.max_labels,
             marks=marks,
-        )
-        drawn = _join(photo, panel.render(), margin=size)
+        ).render()
+        tree = None
+        if self.draw_tree and draw_pred:
+            tree = draw_sample_tree(
+                data_sample,
+                classes,
+                font_size=size,
+                width=photo.width + panel.width + size,
+                draw_gt=draw_gt,
+                draw_score=draw_score,
+                most_paths=self.num_tree_paths,
+                max_labels=self.max_labels,
+            )
+        drawn = join_parts(photo, panel, tree, margin=size)
 
-        self.set_image(drawn)  # callers may draw on it
         self._drawn = drawn
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
@@ -155,48 +177,21 @@ class LabelPathVisualizer(UniversalVisualizer):
         super().set_image(image)
 
     def get_image(self) -> np.ndarray:
-        """The last result of :meth:`visualize_cls`, exactly.
+        """The last result of :meth:`visualize_cls`, exactly. ``set_image`` takes it to draw on it.
 
-        The host would read it back from a matplotlib canvas, which resamples it in some versions.
+        The host would put it on a matplotlib canvas and read it back, which resamples it in some
+        versions, and takes longer than the drawing.
         """
         return super().get_image() if self._drawn is None else self._drawn.copy()
 
-    def _find_photo(self, image: np.ndarray, data_sample: DataSample) -> Image.Image:
-        path = data_sample.get('img_path', None)
-        if self.reload_photo and isinstance(path, str | Path):
-            try:
-                loaded = mmcv.imread(path, channel_order='rgb')
-            except (OSError, ValueError, ImportError):  # moved, or of a backend not at hand
-                loaded = None
-            image = image if loaded is None else loaded
-        image = np.clip(np.asarray(image), 0, 255).astype(np.uint8)
-        image = image[..., None] if image.ndim == 2 else image
-        image = image[..., :1].repeat(3, axis=2) if image.shape[2] < 3 else image[..., :3]
-        return Image.fromarray(np.ascontiguousarray(image))
+    @master_only
+    def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
+        """Give an image to all backends, under a name that each of them can store.
 
-    def _fit_photo(
-        self, photo: Image.Image, resize: int | None, rescale_factor: float | None
-    ) -> Image.Image:
-        if resize is not None:
-            scale = resize / min(photo.size)
-        elif rescale_factor is not None:
-            scale = rescale_factor
-        elif max(photo.size) < self.min_photo:
-            scale = math.ceil(self.min_photo / max(photo.size))
-        else:
-            scale = min(self.max_photo / max(photo.size), 1.0)
-        size = tuple(max(round(edge * scale), 1) for edge in photo.size)
-        smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
-        return photo if size == photo.size else photo.resize(size, smooth)
-
-
-def _join(photo: Image.Image, panel: Image.Image, margin: int) -> np.ndarray:
-    """Photo to the left, panel to the right, on paper: an array (H, W, 3), RGB, uint8."""
-    size = (
-        photo.width + panel.width + 3 * margin,
-        max(photo.height, panel.height) + 2 * margin,
-    )
-    drawn = Image.new('RGB', size, PAPER)
-    drawn.paste(photo, (margin, margin))
-    drawn.paste(panel, (photo.width + 2 * margin, margin))
-    return np.asarray(drawn).copy()
+        Args:
+            name: Of the image.
+            image: (H, W, 3), RGB, uint8.
+            step: Of the image.
+        """
+        for backend in self._vis_backends.values():
+            backend.add_image(backend_name(backend, name, step), image, step)

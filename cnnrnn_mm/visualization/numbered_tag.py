@@ -1,7 +1,9 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """A small number on coloured ground, on a photo and beside the label it stands for."""
 
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
+
+from .label_font import LabelFont
 
 __all__ = ['draw_tag', 'tag_size']
 
@@ -9,7 +11,7 @@ __all__ = ['draw_tag', 'tag_size']
 RIM = '#ffffff'
 
 
-def tag_size(text: str, font: ImageFont.FreeTypeFont) -> tuple[int, int]:
+def tag_size(text: str, font: LabelFont) -> tuple[int, int]:
     """Width and height of a tag in pixels, its rim included."""
     height = round(1.25 * font.size) + 2
     return max(round(font.getlength(text) + 0.5 * font.size) + 2, height), height
@@ -20,7 +22,7 @@ def draw_tag(
     corner: tuple[int, int],
     text: str,
     colour: str,
-    font: ImageFont.FreeTypeFont,
+    font: LabelFont,
 ) -> None:
     """Draw a tag.
 
@@ -33,4 +35,4 @@ def draw_tag(
     """
     (left, top), (width, height) = corner, tag_size(text, font)
     canvas.rectangle((left, top, left + width - 1, top + height - 1), colour, RIM)
-    canvas.text((left + width / 2, top + height / 2), text, RIM, font, anchor='mm')
+    font.draw(canvas, (left + width / 2, top + height / 2), text, RIM, 'centre')

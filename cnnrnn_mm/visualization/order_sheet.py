@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .figure_style import drawable_names
 from .label_panel import INK, MISSED, PAPER, PLAIN, LabelPanel, elide, load_font
 
 __all__ = ['draw_order_sheet']
@@ -77,7 +76,7 @@ def _build_panel(
     difficult: Sequence[int],
     max_labels: int,
 ) -> LabelPanel:
-    known = [] if classes is None else drawable_names(classes)
+    known = [] if classes is None else [one_line(name, place) for place, name in enumerate(classes)]
 
     def name(label: int) -> str:
         return known[label] if 0 <= label < len(known) else str(label)
@@ -134,3 +133,8 @@ def _to_pixels(image: np.ndarray) -> np.ndarray:
     if low < 0 or high > 255 or (image.dtype.kind == 'f' and high <= 16):
         image = (image - low) * (255 / max(high - low, 1e-12))
     return np.ascontiguousarray(image.round().astype(np.uint8))
+
+
+def one_line(name: str, place: int) -> str:
+    """A class name on one line; its place where it is empty."""
+    return ' '.join(str(name).split()) or f'#{place}'

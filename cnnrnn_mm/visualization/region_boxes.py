@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from .label_panel import Verdict, load_font
+from .label_font import label_font
+from .label_style import Verdict
 from .numbered_tag import RIM, draw_tag, tag_size
 
 __all__ = ['RegionMark', 'draw_regions']
@@ -59,7 +60,7 @@ def draw_regions(photo: Image.Image, marks: list[RegionMark], font_size: int) ->
     for box in ordered:
         colours = dict.fromkeys(mark.verdict.colour for mark in groups[box])
         _draw_lines(canvas, box, list(colours), width)
-    font = load_font(max(round(0.78 * font_size), 8), bold=True)
+    font = label_font(max(round(0.78 * font_size), 8), bold=True)
     taken: list[Box] = []
     for box in reversed(ordered):  # small boxes have the least choice
         sizes = [tag_size(str(mark.number), font) for mark in groups[box]]

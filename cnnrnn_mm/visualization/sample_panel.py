@@ -4,12 +4,23 @@
 import math
 from collections.abc import Sequence
 
-import torch
 from mmpretrain.structures import DataSample
+from PIL import Image
 
-from ..errors import UsageError
-from .label_panel import MISSED, PLAIN, RIGHT, WRONG, Label, LabelPanel, Verdict
+from .label_panel import LabelPanel
+from .label_style import MISSED, PLAIN, RIGHT, WRONG, Label, format_share
+from .path_tree_panel import render_path_tree
 from .region_boxes import RegionMark
+from .sample_fields import (
+    class_name,
+    judge,
+    predicted_labels,
+    probabilities,
+    to_list,
+    true_labels,
+)
+
+__all__ = ['build_sample_panel', 'draw_sample_tree']
 
 #: Said of labels whose region is the whole image.
 WHOLE = 'whole image'
@@ -37,11 +48,11 @@ def build_sample_panel(
         draw_score: Draw probabilities or scores.
         num_next_paths: Most paths to draw beside the best one.
         max_labels: Most labels of the best path to draw in full.
-        marks: The regions of the predicted labels, from :func:`find_marks`.
+        marks: The regions of the predicted labels, from ``find_marks``.
     """
     truth = true_labels(data_sample) if draw_gt else None
     pred = predicted_labels(data_sample) if draw_pred else None
-    names = [_name(label, classes) for label in (pred or [])[:max_labels]]
+    names = [class_name(label, classes) for label in (pred or [])[:max_labels]]
     if any(mark.is_whole for mark in marks):
         names = [f'{name} {WHOLE}' for name in names]
     panel = LabelPanel(font_size, names)
@@ -59,47 +70,41 @@ def build_sample_panel(
     return panel
 
 
-def find_marks(data_sample: DataSample, draw_gt: bool = True) -> list[RegionMark]:
-    """The regions of the predicted labels, numbered from 1 in the order of ``pred_label``.
+def draw_sample_tree(
+    data_sample: DataSample,
+    classes: Sequence[str] | None,
+    font_size: int,
+    width: int,
+    draw_gt: bool = True,
+    draw_score: bool = True,
+    most_paths: int = 8,
+    max_labels: int = 20,
+) -> Image.Image | None:
+    """The kept paths of a sample as a tree; None if there are fewer than two.
 
     Args:
-        data_sample: With ``pred_label`` (n,) and ``pred_label_regions`` (n, 4), shares of width and
-            height; without them there is no region.
+        data_sample: With ``pred_paths`` and, for numbers, ``pred_path_log_probs``.
+        classes: Names of the C classes; None, or a name too few, gives the id.
+        font_size: Size of the text in pixels.
+        width: Of the tree in pixels.
         draw_gt: Judge the labels by the true ones.
-
-    Raises:
-        UsageError: If there is not one region for each label.
+        draw_score: Draw probabilities.
+        most_paths: Most paths to draw, the first ones.
+        max_labels: Most labels to draw between two branches.
     """
-    if 'pred_label' not in data_sample or 'pred_label_regions' not in data_sample:
-        return []
-    labels = _to_list(data_sample.pred_label)
-    boxes = torch.as_tensor(data_sample.pred_label_regions).detach().float().cpu()
-    if tuple(boxes.shape) != (len(labels), 4):
-        raise UsageError(
-            f'pred_label_regions have shape {tuple(boxes.shape)} for {len(labels)} predicted '
-            f'labels: give ({len(labels)}, 4), or set draw_regions=False'
-        )
+    paths = (data_sample.get('pred_paths', None) or [])[:most_paths]
+    if len(paths) < 2:
+        return None
     truth = true_labels(data_sample) if draw_gt else None
-    pairs = enumerate(zip(labels, boxes.tolist(), strict=True), start=1)
-    return [RegionMark(number, tuple(box), _judge(label, truth)) for number, (label, box) in pairs]
+    shares = probabilities(data_sample, 'pred_path_log_probs')[: len(paths)]
 
+    def label_of(label: int) -> Label:
+        return class_name(label, classes), judge(label, truth)
 
-def true_labels(data_sample: DataSample) -> list[int] | None:
-    """Ids of the true classes, each once; None if the sample does not say."""
-    if 'gt_label' in data_sample:
-        return list(dict.fromkeys(_to_list(data_sample.gt_label)))
-    if 'gt_score' in data_sample:
-        return torch.as_tensor(data_sample.gt_score).ge(0.5).nonzero().flatten().tolist()
-    return None
-
-
-def predicted_labels(data_sample: DataSample) -> list[int] | None:
-    """Ids of the predicted classes in path order; None if the sample holds no prediction."""
-    if 'pred_label' in data_sample:
-        return _to_list(data_sample.pred_label)
-    if data_sample.get('pred_paths', None):
-        return list(data_sample.pred_paths[0])
-    return None
+    known = shares if draw_score and len(shares) == len(paths) else None
+    if known is not None and not all(math.isfinite(share) for share in known):
+        known = None  # of a model that diverged: a run goes on
+    return render_path_tree(paths, known, label_of, font_size, width, max_labels)
 
 
 class _Drawer:
@@ -124,7 +129,7 @@ class _Drawer:
         self.marks = marks
 
     def draw_truth(self, pred: list[int] | None) -> None:
-        names = [_name(label, self.classes) for label in self.truth]
+        names = [class_name(label, self.classes) for label in self.truth]
         looks = [PLAIN if pred is None else (RIGHT if i in pred else MISSED) for i in self.truth]
         missed = looks.count(MISSED)
         self.panel.heading('TRUE LABELS', f'{missed} missed' if missed else '')
@@ -133,9 +138,9 @@ class _Drawer:
         self.panel.flow(labels or [('no label', empty)], lines=6)
 
     def draw_path(self, path: list[int]) -> None:
-        steps = _probabilities(self.sample, 'pred_step_log_probs')
-        paths = _probabilities(self.sample, 'pred_path_log_probs')
-        note = f'probability {_format(paths[0])}' if self.draw_score and paths else ''
+        steps = probabilities(self.sample, 'pred_step_log_probs')
+        paths = probabilities(self.sample, 'pred_path_log_probs')
+        note = f'probability {format_share(paths[0])}' if self.draw_score and paths else ''
         self.panel.heading('PREDICTED PATH', note)
         if not path:
             self.panel.row('', self._empty())
@@ -151,16 +156,16 @@ class _Drawer:
         paths = self.sample.pred_paths[1 : 1 + most]
         if not paths:
             return
-        shares = _probabilities(self.sample, 'pred_path_log_probs')[1:]
+        shares = probabilities(self.sample, 'pred_path_log_probs')[1:]
         shares = shares if self.draw_score else []
         self.panel.heading('NEXT BEST PATHS', 'probability' if shares else '')
         for i, path in enumerate(paths):
             labels = [self._label(label) for label in path] or [self._empty()]
-            lead = _format(shares[i]) if i < len(shares) else str(i + 2)
+            lead = format_share(shares[i]) if i < len(shares) else str(i + 2)
             self.panel.flow(labels, lead=lead, joint='→')
 
     def draw_scored_labels(self, labels: list[int]) -> None:
-        scores = _to_list(self.sample.get('pred_score', None))
+        scores = to_list(self.sample.get('pred_score', None))
         places = {label: place for place, label in reversed(list(enumerate(labels)))}
         scored = [(scores[i] if i < len(scores) else None, i) for i in dict.fromkeys(labels)]
         scored.sort(key=lambda pair: -math.inf if pair[0] is None else -pair[0])
@@ -182,38 +187,12 @@ class _Drawer:
         if share is None or not self.draw_score:
             self.panel.row(lead, label, **look)
         else:
-            self.panel.row(lead, label, share, _format(share), **look)
+            self.panel.row(lead, label, share, format_share(share), **look)
 
     def _label(self, label: int) -> Label:
-        return _name(label, self.classes), _judge(label, self.truth)
+        return class_name(label, self.classes), judge(label, self.truth)
 
     def _empty(self) -> Label:
         if self.truth is None:
             return 'no label', PLAIN
         return 'no label', WRONG if self.truth else RIGHT
-
-
-def _judge(label: int, truth: list[int] | None) -> Verdict:
-    if truth is None:
-        return PLAIN
-    return RIGHT if label in truth else WRONG
-
-
-def _name(label: int, classes: Sequence[str] | None) -> str:
-    known = classes is not None and 0 <= label < len(classes)
-    return str(classes[label]) if known else str(label)
-
-
-def _to_list(values: torch.Tensor | Sequence | None) -> list:
-    return [] if values is None else torch.as_tensor(values).detach().flatten().tolist()
-
-
-def _probabilities(data_sample: DataSample, field: str) -> list[float]:
-    return torch.tensor(_to_list(data_sample.get(field, None))).exp().tolist()
-
-
-def _format(share: float) -> str:
-    """A probability in at most five characters."""
-    if 0 < share < 0.0005:
-        return f'{share:.0e}'
-    return '1.00' if share >= 0.9995 else f'{share:.3f}'

@@ -41,7 +41,7 @@ def test_labels_are_numbered_in_their_order_up_to_end(written):
     assert ('note', '1 of 5: a.jpg') in written
     assert written[-4:] == [
         ('heading', 'LABELS', 'rare first'),
-        ('row', '1', '#2'),  # no font of the panel's has its characters
+        ('row', '1', '汽车'),
         ('row', '2', 'bus'),
         ('row', '3', 'END'),
     ]
