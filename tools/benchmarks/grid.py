@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 import torch
-from backbones import ForwardTime
+from forward_times import ForwardTime
 from measuring import Case, peak_bytes, time_call, time_side_by_side
 from methods import REFERENCE, WARM, Found, Method
 from points import Config, Row

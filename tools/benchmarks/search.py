@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from backbones import forward_times
+from forward_times import forward_times
 from grid import run_config
 from head_store import HeadStore
 from machine import describe_run, physical_cores

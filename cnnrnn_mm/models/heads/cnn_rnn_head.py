@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...registry import MODELS, SCOPE
 from ..decoders import BatchScorer
+from ..image_feature import image_feature
 from ..vocabulary import Vocabulary
 from .marginal_branch import MarginalBranch
 from .sample_labels import ignored_of, labels_of
@@ -145,22 +146,8 @@ class CNNRNNHead(BaseModule):
         return MODELS.build(cfg, default_args=filled)
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
-        """The image feature I (N, F): the last stage; a map is averaged over its positions."""
-        feature = feats[-1] if isinstance(feats, (tuple, list)) else feats
-        if feature.dim() == 4:
-            feature = feature.mean((2, 3))
-        if feature.dim() != 2:
-            raise UsageError(
-                f'backbone and neck give features of shape {tuple(feature.shape)}: the head takes '
-                "vectors (N, F) or maps (N, F, H, W), so let the backbone give one (out_type='cls_"
-                "token' or 'avg_featmap' of the host's transformers)"
-            )
-        if feature.shape[-1] != self.in_channels:
-            raise UsageError(
-                f'the head has in_channels={self.in_channels}, but backbone and neck give '
-                f'{feature.shape[-1]} channels: set in_channels={feature.shape[-1]} in the head'
-            )
-        return feature
+        """The image feature I (N, F): the last stage, pooled by :func:`image_feature`."""
+        return image_feature(feats, self.in_channels)
 
     def forward(self, feats: tuple[Tensor, ...], tokens: Tensor | None = None) -> Tensor:
         """Scores of what follows each token.
