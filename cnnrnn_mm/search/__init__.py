@@ -10,6 +10,7 @@ from .decisions import (
     expected_f1_sets_independent,
     threshold_sets,
 )
+from .fixed_beam_search import FixedBeamSearch
 from .path_samples import PathSamples
 from .prefix_trie import PrefixTrie
 from .sampling import sample_paths
@@ -18,6 +19,7 @@ from .types import NonFiniteScoresError, SearchResult, State, StepFunction
 
 __all__ = [
     'Constraints',
+    'FixedBeamSearch',
     'NonFiniteScoresError',
     'PathSamples',
     'PrefixTrie',

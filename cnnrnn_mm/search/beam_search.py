@@ -7,6 +7,8 @@ W live prefixes of an image, K paths kept, T labels in the prefixes so far.
 
 from collections.abc import Sequence
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -185,10 +187,14 @@ def _best_children_by_kind(
 
 def check_sizes(beam_size: int = 1, num_paths: int | None = None, max_expansions: int = 1) -> int:
     """Return the effective ``num_paths``, or raise ``UsageError``."""
-    if beam_size < 1:
+    if not _is_count(beam_size):
         raise UsageError(f'beam_size is {beam_size}: set it to 1 (greedy) or more')
-    if num_paths is not None and num_paths < 1:
+    if num_paths is not None and not _is_count(num_paths):
         raise UsageError(f'num_paths is {num_paths}: set it to 1 or more')
-    if max_expansions < 1:
+    if not _is_count(max_expansions):
         raise UsageError(f'max_expansions is {max_expansions}: set it to 1 or more')
     return beam_size if num_paths is None else num_paths
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1

@@ -253,7 +253,7 @@ def _canonical(
         if paths.shape[-1] > 0:
             last = last_place[rows].expand_as(labels).gather(2, paths[..., -1:])
             labels.masked_fill_(places <= last, NEVER)
-            missing = missing.scatter(2, paths, False)
+            missing = missing.scatter(2, paths, 0)  # a bool could not be traced
         first_missing = places.masked_fill(~missing, num_labels).amin(-1, keepdim=True)
         labels.masked_fill_(places > first_missing, NEVER)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...registry import MODELS, SCOPE
+from ..image_feature import image_feature
 
 __all__ = ['LinearLabelHead']
 
@@ -93,10 +94,7 @@ class LinearLabelHead(MultiLabelLinearClsHead):
 
     def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
         """What the classifier reads: the image feature (N, F), or the hidden layer (N, hidden)."""
-        feature = feats[-1]
-        if feature.dim() == 4:
-            feature = feature.mean((2, 3))
-        return self.hide(self.dropout(feature))
+        return self.hide(self.dropout(image_feature(feats, self.in_channels)))
 
     def hide(self, inputs: Tensor) -> Tensor:
         """The hidden layer with ReLU and dropout, if there is one."""
