@@ -7,12 +7,14 @@ from .command_line import add_run_arguments, apply_run_arguments, report_usage_e
 from .data_layout import check_data_layout
 from .distributed import join_processes, leave_processes
 from .features import CachedFeatures, extract_features, load_features
+from .inferencer import MultiLabelInferencer
 from .joint_embedding import JointEmbedding
 from .trained_model import TrainedModel, load_trained_model
 
 __all__ = [
     'CachedFeatures',
     'JointEmbedding',
+    'MultiLabelInferencer',
     'TrainedModel',
     'add_run_arguments',
     'apply_run_arguments',

@@ -39,8 +39,8 @@ def read_literal_config(text: str, origin: str) -> Config:
     except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError) as error:
         line = str(error).strip().splitlines()[0][:80] if str(error).strip() else 'no text'
         raise UsageError(
-            f'the config inside {origin} is not made of plain values ({line}): give the config file '
-            'itself with --config'
+            f'the config inside {origin} is not made of plain values ({line}): give the config '
+            'file itself with --config'
         ) from None
 
 

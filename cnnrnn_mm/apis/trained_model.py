@@ -103,8 +103,8 @@ def _read(checkpoint: str) -> dict:
         )
     except (URLError, OSError, ValueError) as error:
         raise UsageError(
-            f'checkpoint {checkpoint} can not be fetched ({error}): check the address, or fetch the '
-            'file and give its path'
+            f'checkpoint {checkpoint} can not be fetched ({error}): check the address, or fetch '
+            'the file and give its path'
         ) from None
 
 
