@@ -2,7 +2,7 @@
 from .classifiers import FeatureClassifier, FeatureRegionClassifier, RegionClassifier
 from .decoders import ChainDecoder, LabelDecoder, RegionDecoder, SkipDecoder
 from .frozen import Frozen
-from .heads import CNNRNNHead, LinearLabelHead, RLSDHead
+from .heads import CNNRNNHead, HybridHead, LinearLabelHead, RLSDHead
 from .losses import (
     AlignedSequenceLoss,
     LabelSetLoss,
@@ -22,6 +22,7 @@ from .postprocessors import (
     UnmaskedGreedyPostprocessor,
 )
 from .proposals import GivenProposals, GridProposals, ProposalNetwork, ProposalSource
+from .tta import PathTTA
 from .vocabulary import Vocabulary
 
 __all__ = [
@@ -37,11 +38,13 @@ __all__ = [
     'GivenProposals',
     'GlobalMaxPooling',
     'GridProposals',
+    'HybridHead',
     'LabelDecoder',
     'LabelSetLoss',
     'LinearLabelHead',
     'MultiLabelSoftmaxLoss',
     'PathDecision',
+    'PathTTA',
     'ProposalNetwork',
     'ProposalSource',
     'RegionLocalizationNeck',

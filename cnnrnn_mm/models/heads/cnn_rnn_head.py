@@ -231,7 +231,7 @@ class CNNRNNHead(BaseModule):
             image, self.use_trie, keep_all=self.postprocessor.revisits
         )
         if logits is not None:
-            kwargs['marginals'] = logits.float().sigmoid()
+            kwargs.setdefault('marginals', logits.float().sigmoid())
         return self.postprocessor(step, state, data_samples, **kwargs)
 
     def set_training_order(self, name: str, order: Sequence[int]) -> None:

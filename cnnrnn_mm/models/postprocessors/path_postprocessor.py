@@ -137,6 +137,7 @@ class PathPostprocessor(ABC):
         data_samples: Sequence[DataSample | None] | None = None,
         constraints: Mapping | Constraints | Sequence[Mapping | Constraints] | None = None,
         marginals: Tensor | None = None,
+        marginal_share: float | Tensor | None = None,
     ) -> list[DataSample]:
         """Decode N images.
 
@@ -147,6 +148,8 @@ class PathPostprocessor(ABC):
             constraints: For this call, one for all images or one for each: mappings are added to
                 the constraints of the config, :class:`Constraints` replace them.
             marginals: (N, C) in [0, 1], the probabilities of a marginal branch, if there is one.
+            marginal_share: Their share in ``pred_score`` for this call, one for all labels or (C,);
+                None for that of the config.
 
         Returns:
             The N samples.
@@ -159,6 +162,7 @@ class PathPostprocessor(ABC):
         start = torch.full((len(state[0]),), self.vocabulary.start, device=state[0].device)
         data_samples = [None] * len(start) if data_samples is None else data_samples
         limits = self._limits(constraints)
+        share = self.marginal_share if marginal_share is None else marginal_share
         if self.end_bias:
             step = self._bias_end(step)
 
@@ -169,7 +173,7 @@ class PathPostprocessor(ABC):
         try:
             result = self.search(step, state, start, limits)
             sets = self._set_bounds(step, state, start, result, limits)
-            scores = self._scores(result, limits, marginals)
+            scores = self._scores(result, limits, marginals, share)
             labels = self.decision(Decoded(result, scores, draw))
         except NonFiniteScoresError as error:
             path = getattr(data_samples[error.images[0]], 'img_path', None)
@@ -204,11 +208,13 @@ class PathPostprocessor(ABC):
         ]
         return set_log_probs(step, state, start, self.vocabulary.num_classes, sets, limits)
 
-    def _scores(self, result: SearchResult, limits, marginals: Tensor | None) -> Tensor:
+    def _scores(
+        self, result: SearchResult, limits, marginals: Tensor | None, share: float | Tensor
+    ) -> Tensor:
         """``pred_score`` (N, C)."""
         scores = label_scores(result)
-        if self.marginal_share > 0:
-            scores = torch.lerp(scores, marginals, self.marginal_share)
+        if isinstance(share, Tensor) or share > 0:
+            scores = torch.lerp(scores, marginals, share)
         each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
         for row, one in enumerate(each):
             if one.forbidden:
