@@ -162,12 +162,12 @@ def _say_nothing(picture: Image.Image, font_size: int) -> None:
 
 
 def _columns(count: int, width: int, height: int) -> int:
-    """So many that the sheet is about 3 : 2, and no more rows than needed for them."""
+    """So many that the sheet is about 3 : 2 and few places in it stay empty."""
 
     def off(columns: int) -> tuple[float, int]:
         rows = math.ceil(count / columns)
         empty = rows * columns - count
-        return abs(math.log(columns * width / (rows * height) / 1.5)) + 0.1 * empty, columns
+        return abs(math.log(columns * width / (rows * height) / 1.5)) + 0.25 * empty, columns
 
     return min(range(1, count + 1), key=off)
 
