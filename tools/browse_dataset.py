@@ -12,15 +12,15 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 
 from cnnrnn_mm.apis import report_usage_errors
 from cnnrnn_mm.apis.browsing import BrowsedImage, browse_split
+from cnnrnn_mm.apis.config_files import ConfigOptions, read_config
 from cnnrnn_mm.apis.figures import make_out_folder
 from cnnrnn_mm.datasets.label_table import write_whole
-from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.visualization import LabelPathVisualizer
 from cnnrnn_mm.visualization.order_sheet import draw_order_sheet
 
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     args = parser.parse_args()
@@ -78,12 +78,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config, with the command line's changes."""
-    if not Path(args.config).is_file():
-        raise UsageError(f'config {args.config} does not exist: check the path')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    return cfg
+    return read_config(args.config, args.cfg_options)
 
 
 def has_display() -> bool:

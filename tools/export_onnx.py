@@ -8,11 +8,11 @@ What it takes and gives, and how to use it without this package: docs/export.md.
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
 from cnnrnn_mm.apis.command_line import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions, read_config
 from cnnrnn_mm.apis.export.config import export_config, read_photos
 from cnnrnn_mm.apis.export.latency import measure_latency
 from cnnrnn_mm.apis.export.onnx_file import export_onnx, require_packages
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     add('--num-photos', type=int, default=200, help='most photos to check with (%(default)s)')
     add('--opset', type=int, default=18, help='of the operators (%(default)s)')
     add('--torch-export', metavar='FILE.pt2', help='also write it for torch.export.load')
-    add('--cfg-options', nargs='+', action=DictAction, help='entries of the config to override')
+    add('--cfg-options', nargs='+', action=ConfigOptions, help='entries of the config to override')
     return parser.parse_args()
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         require_packages()
         if not Path(args.config).is_file():
             raise UsageError(f'config {args.config} does not exist: check the path')
-        cfg = export_config(Config.fromfile(args.config), args.beam_size, args.cfg_options)
+        cfg = export_config(read_config(args.config), args.beam_size, args.cfg_options)
         trained = load_trained_model(args.checkpoint, cfg, device='cpu')
         photos = read_photos(trained, args.photos, args.num_photos)
         done, module = export_onnx(trained, photos, args.out, args.max_labels, args.opset)

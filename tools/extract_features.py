@@ -7,11 +7,12 @@ again after an interruption, it goes on where it stopped. See docs/features.md.
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from rich.console import Console
 
 from cnnrnn_mm.apis import apply_run_arguments, extract_features, report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions
 
 SPLITS = ('train', 'val', 'test')
 
@@ -48,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     parser.set_defaults(work_dir=None, local_rank=0, launcher='none', no_pin_memory=True)

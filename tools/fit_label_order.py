@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from cnnrnn_mm.apis import (
     report_usage_errors,
     use_cached_features,
 )
+from cnnrnn_mm.apis.config_files import ConfigOptions
 from cnnrnn_mm.apis.figures import make_out_folder
 from cnnrnn_mm.apis.label_order_search import METRICS, OrderRound, search_label_order
 from cnnrnn_mm.datasets.label_table import write_whole
@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     parser.set_defaults(local_rank=0, launcher='none', no_pin_memory=False)

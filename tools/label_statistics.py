@@ -7,16 +7,16 @@ No image is read. How to read the tables and figures is in docs/data_tools.md.
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 
 from cnnrnn_mm.apis import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions, read_config
 from cnnrnn_mm.apis.figures import make_out_folder
 from cnnrnn_mm.apis.label_report import dataset_statistics, write_report
 from cnnrnn_mm.apis.label_tables import print_report
 from cnnrnn_mm.apis.split_dataset import build_split_dataset
 from cnnrnn_mm.datasets.statistics.report import label_report
-from cnnrnn_mm.errors import UsageError
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     args = parser.parse_intermixed_args()
@@ -49,12 +49,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.config is None:
         dataset = dict(type='MultiLabelDataset', ann_file=args.ann, pipeline=[])
         return Config({f'{args.split}_dataloader': dict(dataset=dataset)})
-    if not Path(args.config).is_file():
-        raise UsageError(f'config {args.config} does not exist: check the path')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    return cfg
+    return read_config(args.config, args.cfg_options)
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ they were written with: its test split has the truth. See docs/data_tools.md.
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 
 from cnnrnn_mm.apis import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions, read_config
 from cnnrnn_mm.apis.figures import make_out_folder
 from cnnrnn_mm.apis.result_figures import draw_area_recall, draw_class_scores
 from cnnrnn_mm.apis.results import read_predictions, read_truth
@@ -40,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     return parser.parse_intermixed_args()  # files may stand behind options
@@ -60,12 +61,7 @@ def name_results(args: argparse.Namespace) -> dict[str, str]:
 
 def load_config(args: argparse.Namespace) -> Config:
     """The config, with the command line's changes."""
-    if not Path(args.config).is_file():
-        raise UsageError(f'config {args.config} does not exist: check the path')
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    return cfg
+    return read_config(args.config, args.cfg_options)
 
 
 def main() -> None:

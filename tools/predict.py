@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cnnrnn_mm.apis.command_line import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions
 from cnnrnn_mm.apis.inferencer import MultiLabelInferencer
 from cnnrnn_mm.apis.photo_inputs import list_photos
 from cnnrnn_mm.apis.prediction_files import check_prediction_file, write_predictions
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value',
     )
     args = parser.parse_args()

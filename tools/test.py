@@ -2,6 +2,7 @@
 """Test a checkpoint; the arguments are those of MMPretrain's tool of the same name."""
 
 import argparse
+from pathlib import Path
 
 import mmengine
 from mmengine.config import Config, ConfigDict
@@ -20,6 +21,9 @@ from cnnrnn_mm.apis import (
     use_cached_features,
 )
 from cnnrnn_mm.errors import UsageError
+
+#: Formats that MMEngine writes.
+METRIC_ENDINGS, PREDICTION_ENDINGS = ('.json', '.yaml', '.yml', '.pkl'), ('.pkl', '.pickle')
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +47,14 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.out is None and args.out_item is not None:
         parser.error('--out-item needs --out')
+    if args.interval < 1:
+        parser.error(f'--interval is {args.interval}: set it to 1 or more')
+    if args.out is not None:
+        endings = METRIC_ENDINGS if args.out_item == 'metrics' else PREDICTION_ENDINGS
+        if not args.out.endswith(endings):
+            parser.error(f'--out {args.out} does not end in {" or ".join(endings)}: name it so')
+        if not Path(args.out).absolute().parent.is_dir():
+            parser.error(f'--out {args.out} is in a folder that does not exist: make it first')
     return args
 
 

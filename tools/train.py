@@ -17,6 +17,7 @@ from cnnrnn_mm.apis import (
     report_usage_errors,
     use_cached_features,
 )
+from cnnrnn_mm.apis.checkpoints import check_pretrained
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,11 +59,12 @@ def make_config(args: argparse.Namespace) -> Config:
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    start = cfg.load_from
-    if cfg.resume and start is None:
+    start = cfg.get('load_from')
+    if cfg.get('resume') and start is None:
         start = find_latest_checkpoint(cfg.work_dir)
     if start is not None:
         check_checkpoint(start)
+    check_pretrained(cfg.get('model'))
     check_data_layout(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg if args.features is None else use_cached_features(cfg, args.features)
 

@@ -10,7 +10,6 @@ docs/attention.md.
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import track
 
@@ -23,6 +22,7 @@ from cnnrnn_mm.apis.attention import (
     step_attention,
 )
 from cnnrnn_mm.apis.command_line import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions
 from cnnrnn_mm.apis.figures import make_out_folder
 from cnnrnn_mm.apis.photo_inputs import Photo, list_photos
 from cnnrnn_mm.apis.trained_model import load_trained_model
@@ -60,7 +60,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value',
     )
     return parser.parse_args(arguments)

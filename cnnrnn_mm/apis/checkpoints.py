@@ -3,12 +3,14 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import UsageError
+from .checkpoint_parts import check_checkpoint_parts
 
-__all__ = ['check_checkpoint']
+__all__ = ['check_checkpoint', 'check_pretrained']
 
 
 def check_checkpoint(path: str) -> None:
@@ -41,6 +43,7 @@ def check_checkpoint(path: str) -> None:
             f'checkpoint {path} holds a {type(checkpoint).__name__}, not a dict: give a file '
             'written by tools/train.py or a state dict'
         )
+    check_checkpoint_parts(checkpoint, path)
 
 
 def _load(path: str):
@@ -59,3 +62,22 @@ def _broken(path: str) -> str:
         f'checkpoint {path} ({size} bytes) is truncated or not a checkpoint: copy it again, or '
         'resume from an earlier one with --resume PATH'
     )
+
+
+def check_pretrained(model: Any) -> None:
+    """Look at all files that ``init_cfg=dict(type='Pretrained', checkpoint=...)`` names.
+
+    Args:
+        model: Config of a model.
+
+    Raises:
+        UsageError: As :func:`check_checkpoint`.
+    """
+    if isinstance(model, dict):
+        if model.get('type') == 'Pretrained' and isinstance(model.get('checkpoint'), str):
+            check_checkpoint(model['checkpoint'])
+        for one in model.values():
+            check_pretrained(one)
+    elif isinstance(model, (list, tuple)):
+        for one in model:
+            check_pretrained(one)

@@ -4,13 +4,17 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 
-from ..errors import UsageError
+from ..errors import UsageError, one_line
+from .config_errors import explain_config_error
+from .config_files import ConfigOptions, read_config
+from .config_numbers import check_numbers
 
 __all__ = ['add_run_arguments', 'apply_run_arguments', 'report_usage_errors']
 
@@ -24,7 +28,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='entries of the config to override, as key=value; lists as key="[a,b]" or key=a,b',
     )
     parser.add_argument('--amp', action='store_true', help='use automatic mixed precision')
@@ -49,19 +53,22 @@ def apply_run_arguments(
         persistent_workers: Default for dataloaders that say nothing about it.
 
     Raises:
-        UsageError: If the file does not exist.
+        UsageError: If the file does not exist or fails, has no model, or an option or a number in
+            it can't be right.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(config_path).is_file():
-        raise UsageError(f'config {config_path} does not exist: check the path')
-    cfg = Config.fromfile(config_path)
+    cfg = read_config(config_path, args.cfg_options)
+    if 'runner_type' not in cfg and not isinstance(cfg.get('model'), dict):
+        raise UsageError(
+            f'config {config_path} has no model: write model = dict(type=...), or _base_ = [...] '
+            'with the config it builds on'
+        )
+    check_numbers(cfg)
     cfg.launcher = args.launcher
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(config_path).stem)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
     for name in DATALOADERS:
         _fill_dataloader(cfg, name, args.no_pin_memory, persistent_workers)
     return cfg
@@ -82,11 +89,21 @@ def _fill_dataloader(cfg: Config, name: str, no_pin: bool, persistent_workers: b
 
 @contextmanager
 def report_usage_errors() -> Iterator[None]:
-    """End with one line and exit status 2 where the user can mend what went wrong."""
+    """End with one line and exit status 2 where the user can mend what went wrong.
+
+    With the environment variable CNNRNN_TRACEBACK the traceback is shown, too.
+    """
     try:
         yield
-    except UsageError as error:
-        # From a data-loading worker it comes wrapped in that worker's traceback.
-        line = str(error).strip().splitlines()[-1]
-        sys.stderr.write(f'error: {line.removeprefix(WORKER_PREFIX)}\n')
+    except Exception as error:
+        if isinstance(error, UsageError):
+            # From a data-loading worker it comes wrapped in that worker's traceback.
+            line = str(error).rpartition(WORKER_PREFIX)[2].strip()
+        else:
+            line = explain_config_error(error)
+        if line is None:
+            raise
+        if os.environ.get('CNNRNN_TRACEBACK'):
+            traceback.print_exc()
+        sys.stderr.write(f'error: {one_line(line)}\n')
         sys.exit(2)

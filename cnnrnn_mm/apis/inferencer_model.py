@@ -14,6 +14,7 @@ from mmpretrain import get_model
 from mmpretrain.apis import ModelHub
 
 from ..errors import UsageError
+from .config_files import read_config
 from .trained_model import TrainedModel, load_trained_model
 
 __all__ = ['mark_model', 'resolve_model']
@@ -78,9 +79,7 @@ def _named(model: str) -> tuple[Config, str | None]:
             f'{model} is a checkpoint: use MultiLabelInferencer.from_checkpoint({model!r})'
         )
     if Path(model).suffix == '.py':
-        if not Path(model).is_file():
-            raise UsageError(f'config {model} does not exist: check the path')
-        cfg = Config.fromfile(model)
+        cfg = read_config(model)
         return cfg, cfg.get('load_from')
     try:
         info = ModelHub.get(model)

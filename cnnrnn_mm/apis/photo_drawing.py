@@ -10,6 +10,7 @@ from mmpretrain.structures import DataSample
 
 from ..errors import UsageError
 from ..visualization import LabelPathVisualizer
+from ..visualization.image_names import safe_name
 from .photo_inputs import Photo, is_address
 
 __all__ = ['PhotoDrawer']
@@ -81,12 +82,12 @@ class PhotoDrawer:
     def _name(self, photo: Photo) -> str:
         """A file name of its own for each photo."""
         if photo.path is None:
-            stem = photo.name.replace(' ', '_')
+            stem = safe_name(photo.name.replace(' ', '_'))
         else:
             path = photo.path
             if is_address(path):
                 path = path.partition('?')[0].partition('#')[0].rstrip('/')
-            stem = Path(path).stem or 'photo'
+            stem = safe_name(Path(path).stem)
         name, number = stem, 2
         while name in self._used:
             name, number = f'{stem}_{number}', number + 1

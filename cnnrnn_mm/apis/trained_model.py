@@ -18,10 +18,12 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 
+from ..datasets.label_checks import check_class_names
 from ..engine.hooks.label_order_hook import tell_heads
 from ..errors import UsageError
 from .cached_config import IMAGES
 from .checkpoints import check_checkpoint
+from .config_files import read_config
 from .dataset_configs import leaves, pipeline_of, type_name
 from .fingerprint import FEATURE_TYPES, preprocessor_of
 from .literal_config import read_literal_config
@@ -112,9 +114,7 @@ def _config(config, meta: dict, checkpoint: str) -> Config:
     if isinstance(config, Config):
         return copy.deepcopy(config)
     if config is not None:
-        if not Path(config).is_file():
-            raise UsageError(f'config {config} does not exist: check the path')
-        return Config.fromfile(config)
+        return read_config(config)
     text = meta.get('cfg')
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f'checkpoint {checkpoint} holds no config: give one with --config')
@@ -181,6 +181,8 @@ def _classes(given, meta: dict, cfg: Config, model: nn.Module, checkpoint: str) 
             f'{left!r} there and {right!r} here: give the config that it was trained with'
         )
     names = given or own or config
+    if given:
+        check_class_names(given, 'class list')
     if not names:
         raise UsageError(
             f'neither {checkpoint} nor its config names the classes: give a file with one name a '

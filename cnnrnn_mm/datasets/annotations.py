@@ -49,7 +49,12 @@ def read_labels(dataset, task: str | None = None) -> tuple[list[np.ndarray], lis
                 f'image {path} has gt_label={value!r}, not a list of class ids: annotate it, or '
                 "name the task in OrderLabels(task=...) where 'gt_label' is a dict"
             )
-        labels.append(np.array(value, dtype=np.int64, ndmin=1))
+        ids = np.array(value, ndmin=1)
+        if ids.size and ids.dtype.kind not in 'iu':
+            raise UsageError(
+                f'image {path} has gt_label={value!r}, which is no list of class ids: list integers'
+            )
+        labels.append(ids.astype(np.int64))
         paths.append(path)
     if not labels:
         what = 'is empty' if task is None else f"has no image with task '{task}'"

@@ -159,7 +159,7 @@ def read_progress(half: Path) -> int:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, 'strerror', None) or f'no JSON: {error}'
         raise UsageError(f'cannot read {path} ({why}): {_make(path.parent)}') from None
 

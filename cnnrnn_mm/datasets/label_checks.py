@@ -8,6 +8,7 @@ those of 200,000 images take less than a second. Axis letters: n images, C class
 import difflib
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
@@ -29,6 +30,9 @@ __all__ = [
 
 #: Absolute on Linux or Windows, with a drive, or with '..' as one of its parts.
 OUTSIDE = re.compile(r'[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|\Z)', re.DOTALL)
+
+#: Kinds of characters that steer a terminal or end a line, instead of being shown.
+UNPRINTED = ('Cc', 'Cs', 'Zl', 'Zp')
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -53,13 +57,17 @@ def leaves_folder(path: str) -> bool:
 
 
 def check_class_names(classes: Sequence[str], source: str) -> None:
-    """Raise ``UsageError`` unless there are classes, each with a name of its own."""
+    """Raise ``UsageError`` unless there are classes, each with a printable name of its own."""
     if not classes:
         raise UsageError(f'{source} names no class: a class list is needed')
     seen: dict[str, int] = {}
     for number, name in enumerate(classes):
         if not isinstance(name, str) or not name.strip():
             raise UsageError(f'{source}: class {number} has no name: {name!r}: name each class')
+        if any(unicodedata.category(one) in UNPRINTED for one in name):
+            raise UsageError(
+                f'{source}: class {number} is {name!r}, with a control character: remove it'
+            )
         if name in seen:
             raise UsageError(
                 f"{source}: class name '{name}' comes twice, as {seen[name]} and {number}: list "

@@ -6,7 +6,6 @@ W live prefixes of an image, K paths kept, T labels in the prefixes so far.
 """
 
 from collections.abc import Sequence
-
 from numbers import Integral
 
 import torch

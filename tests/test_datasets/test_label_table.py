@@ -124,7 +124,9 @@ LABEL_SETS = st.lists(
     st.sets(st.integers(0, 4)).map(lambda ids: tuple(sorted(ids))), min_size=1, max_size=6
 )
 NAMES = st.lists(
-    st.text(st.characters(codec='utf-8'), min_size=1).filter(str.strip),
+    st.text(
+        st.characters(codec='utf-8', exclude_categories=('Cc', 'Cs', 'Zl', 'Zp')), min_size=1
+    ).filter(str.strip),
     min_size=5,
     max_size=5,
     unique=True,

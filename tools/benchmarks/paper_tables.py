@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.console import Console
 from tables.plan import make_plan
@@ -20,6 +19,7 @@ from tables.results import write_results
 from tables.row import ROWS
 
 from cnnrnn_mm.apis import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -53,7 +53,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         help='instead of tables: train all rows with these times the learning rate, and compare',
     )
-    add('--cfg-options', nargs='+', action=DictAction, help='entries to override in all rows')
+    add('--cfg-options', nargs='+', action=ConfigOptions, help='entries to override in all rows')
     add('--dump-predictions', action='store_true', help='also write what each image was given')
     add('--out', type=Path, default=Path('work_dirs/paper_tables'), help='(%(default)s)')
     args = parser.parse_args(arguments)

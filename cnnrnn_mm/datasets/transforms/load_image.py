@@ -5,6 +5,7 @@ from mmcv.transforms import LoadImageFromFile
 
 from ...errors import UsageError
 from ...registry import TRANSFORMS
+from ..readable_images import why_unreadable
 
 __all__ = ['LoadImage']
 
@@ -32,7 +33,9 @@ class LoadImage(LoadImageFromFile):
         try:
             return super().transform(results)
         except Exception as error:
-            why = f'{type(error).__name__}: {error}'.splitlines()[0]
+            why = why_unreadable(results['img_path'])
+            if why is None:  # the decoder of this transform is another one
+                why = f'{type(error).__name__}: {error}'.splitlines()[0]
             raise UsageError(
                 f'cannot read image {results["img_path"]} ({why}): replace or remove it, or skip '
                 "such images with dataset=dict(type='cnnrnn_mm.ReadableImages', dataset=...)"

@@ -21,6 +21,9 @@ from ..boxes import SLIVER, clip_boxes, have_area
 
 __all__ = ['LoadProposals']
 
+#: Bytes of an archive's content, and times its size, above which it is no honest one.
+MOST_UNPACKED, MOST_RATIO = 2**28, 100
+
 EXPECTED = 'give {image path: n rows of x1, y1, x2, y2 and, if there is one, a score}'
 
 
@@ -106,17 +109,32 @@ def _read(file: str, stamp: tuple[int, int]) -> dict[str, np.ndarray]:
     """{image: (n, 4) float32, the best first}."""
     try:
         if zipfile.is_zipfile(file):
+            _check_unpacked(file)
             with np.load(file, allow_pickle=False) as content:
                 found = dict(content)
         else:
             with open(file, encoding='utf-8') as text:
                 found = json.load(text)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except UsageError:
+        raise
+    except (OSError, ValueError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f'proposals {file} are no JSON or NPZ file ({why}): {EXPECTED}') from None
     if not isinstance(found, dict) or not found:
         raise UsageError(f'proposals {file} hold no images: {EXPECTED}')
     return {name: _boxes(value, name, file) for name, value in found.items()}
+
+
+def _check_unpacked(file: str) -> None:
+    """Refuse an archive made to fill the memory: boxes shrink to a tenth, zeros much more."""
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(one.file_size for one in archive.infolist())
+    packed = os.path.getsize(file)
+    if unpacked > MOST_UNPACKED and unpacked > MOST_RATIO * packed:
+        raise UsageError(
+            f'proposals {file} have {packed:,} bytes that unpack to {unpacked:,}, which no boxes '
+            'do: write them anew with numpy.savez'
+        )
 
 
 def _boxes(value: object, name: str, file: str) -> np.ndarray:

@@ -3,13 +3,15 @@
 
 from collections.abc import Iterator
 
+from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsHead, MultiLabelClsHead
 
 from ...datasets.annotations import check_labels, class_names, describe, infos, read_labels
+from ...datasets.label_checks import check_class_names
 from ...datasets.transforms.box_checks import check_boxes_move
+from ...datasets.transforms.pipeline_parts import check_pipeline_parts
 from ...errors import UsageError
 from ...registry import HOOKS
 from .label_order_hook import find_transforms
@@ -21,11 +23,11 @@ __all__ = ['CheckDataHook']
 class CheckDataHook(Hook):
     """End a run with one line before it starts, if its data can't be right.
 
-    For each split the run uses: it is not empty, its labels are classes and none comes twice, its
-    class list is the head's in number and the loaded checkpoint's in names and order. Where the
-    training split says that the labels of difficult objects are to be ignored, they reach the head
-    and it ignores them. Where there are boxes or region proposals, the pipeline moves them with the
-    pixels.
+    For each split the run uses: its pipeline loads and packs, it is not empty, its labels are
+    classes and none comes twice, its class list has no name twice and is the head's in number and
+    the loaded checkpoint's in names and order. Where the training split says that the labels of
+    difficult objects are to be ignored, they reach the head and it ignores them. Where there are
+    boxes or region proposals, the pipeline moves them with the pixels.
     """
 
     def __init__(self) -> None:
@@ -56,10 +58,12 @@ class CheckDataHook(Hook):
         for part in _parts(dataset):
             transforms = getattr(getattr(part, 'pipeline', None), 'transforms', [])
             check_boxes_move(transforms, getattr(part, 'boxes', False), describe(part))
+            check_pipeline_parts(transforms, _read_by_pipeline(part), describe(part))
         classes = class_names(dataset)
         if classes is None:  # a multi-task set; LabelOrderHook checks the task it orders
             return
         name = describe(dataset)
+        check_class_names(classes, name)
         labels, paths = read_labels(dataset)
         check_labels(labels, paths, len(classes))
         head_classes = _head_classes(runner.model)
@@ -112,9 +116,18 @@ def _parts(dataset) -> Iterator:
         yield dataset
 
 
+def _read_by_pipeline(dataset) -> dict:
+    """The first annotation, where it goes to the pipeline as it is; else nothing."""
+    own = getattr(type(dataset), 'prepare_data', None) is not BaseDataset.prepare_data
+    own = own or type(dataset).__getitem__ is not BaseDataset.__getitem__
+    return {} if own else next(infos(dataset), {})
+
+
 def _head(model):
-    """The model's head, inside a wrapper for several processes or not."""
-    return getattr(model.module if is_model_wrapper(model) else model, 'head', None)
+    """The model's head, inside wrappers for several processes or for test-time augmentation."""
+    while not hasattr(model, 'head') and hasattr(model, 'module'):
+        model = model.module
+    return getattr(model, 'head', None)
 
 
 def _head_classes(model) -> int | None:

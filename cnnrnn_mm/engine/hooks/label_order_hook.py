@@ -147,6 +147,13 @@ def tell_heads(model, label_order: dict) -> None:
     for task, stored in label_order.items():
         heads = getattr(head, 'task_heads', {}) if task else {'': head}
         if task in heads and hasattr(heads[task], 'set_training_order'):
+            count = getattr(heads[task], 'num_classes', None)
+            single = stored['order'] not in ('random', MIXED)
+            if single and count is not None and len(stored['sequence']) != count:
+                raise UsageError(
+                    f'the label order has {len(stored["sequence"])} classes, but the head has '
+                    f'{count}: use the checkpoint and the config of one run'
+                )
             heads[task].set_training_order(stored['order'], stored['sequence'])
 
 

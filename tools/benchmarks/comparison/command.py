@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.console import Console
 
 from cnnrnn_mm.apis import report_usage_errors
+from cnnrnn_mm.apis.config_files import ConfigOptions
 from cnnrnn_mm.errors import UsageError
 
 from .measure import Measure
@@ -67,7 +67,7 @@ def make_parser(
     add('--samples', type=int, default=256, help='paths drawn for an image (%(default)s)')
     add('--max-prefixes', type=int, default=720, help='followed for P(set) (%(default)s)')
     add('--known-seed', type=int, default=0, help='of all draws of the evaluation (%(default)s)')
-    add('--cfg-options', nargs='+', action=DictAction, help='entries to override in all rows')
+    add('--cfg-options', nargs='+', action=ConfigOptions, help='entries to override in all rows')
     add('--fast', action='store_true', help='one epoch and few samples, to see that all runs')
     add('--out', type=Path, help=f'({out}, or {out}_test)')
     return parser
