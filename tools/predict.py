@@ -107,6 +107,9 @@ def main() -> int:
         else:
             write_predictions(args.out, watched)
         table.show(Console())
+        for place in (args.out, args.out_dir):
+            if place is not None:
+                Console().print(f'Written to {place}', markup=False, soft_wrap=True)
         table.show_errors(Console(stderr=True))
         return 1 if table.failed else 0
 

@@ -12,6 +12,8 @@ session = onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProv
 about = session.get_modelmeta().custom_metadata_map
 classes = json.loads(about['classes'])
 size = int(about['input_width']), int(about['input_height'])
+if about['photo_size'] == 'other':
+    sys.exit('the test pipeline of this model does more than resize: run it first')
 for path in sys.argv[2:]:
     photo = cv2.imread(path)
     if photo is None or about['photo_size'] != 'resize' and photo.shape[1::-1] != size:

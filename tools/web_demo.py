@@ -2,6 +2,7 @@
 """Serve a page on which a trained model labels photos; see docs/web_demo.md."""
 
 import argparse
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -19,10 +20,20 @@ def parse_args() -> argparse.Namespace:
         '--host', default='127.0.0.1', help='address to listen at; default: this machine alone'
     )
     parser.add_argument('--port', type=int, default=7860, help='0 for any that is free')
-    parser.add_argument('--max-upload-mb', type=float, default=20, help='largest file, 10^6 bytes')
-    parser.add_argument('--max-megapixels', type=float, default=50, help='largest photo')
+    parser.add_argument(
+        '--max-upload-mb', type=positive, default=20, help='largest file, MB'
+    )
+    parser.add_argument('--max-megapixels', type=positive, default=50, help='largest photo')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the accelerator, if any')
     return parser.parse_args()
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} is not above 0 and finite')
+    return value
 
 
 def main() -> None:

@@ -118,6 +118,10 @@ class BatchPredictor:
                 self._predict(batch, [places[row] for row in rest], left, chosen, samples)
             return
         for place, sample in zip(places, found, strict=True):
+            if not sample.pred_score.isfinite().all():
+                name = sample.get('img_path')
+                batch.errors[place] = f'the model gives scores of {name} that are no numbers'
+                continue
             samples[place] = sample
 
     @contextmanager

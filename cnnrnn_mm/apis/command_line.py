@@ -15,6 +15,7 @@ from ..errors import UsageError, one_line
 from .config_errors import explain_config_error
 from .config_files import ConfigOptions, read_config
 from .config_numbers import check_numbers
+from .run_errors import explain_run_error
 
 __all__ = ['add_run_arguments', 'apply_run_arguments', 'report_usage_errors']
 
@@ -100,7 +101,7 @@ def report_usage_errors() -> Iterator[None]:
             # From a data-loading worker it comes wrapped in that worker's traceback.
             line = str(error).rpartition(WORKER_PREFIX)[2].strip()
         else:
-            line = explain_config_error(error)
+            line = explain_run_error(error) or explain_config_error(error)
         if line is None:
             raise
         if os.environ.get('CNNRNN_TRACEBACK'):

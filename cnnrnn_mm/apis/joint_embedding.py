@@ -77,12 +77,12 @@ class JointEmbedding:
         self.classes, self._trained = trained.classes, trained
         self.space, self._project, labels, bias = _find_space(trained.model, space)
         self.labels = labels.detach().float().cpu()
+        self._rows = normalize(self.labels - self.labels.mean(0), dim=-1)
         self.bias = torch.zeros(len(labels)) if bias is None else bias.detach().float().cpu()
 
     def closeness_of_labels(self) -> Tensor:
         """(C, C) cosines."""
-        rows = normalize(self.labels - self.labels.mean(0), dim=-1)
-        return rows @ rows.T
+        return self._rows @ self._rows.T
 
     def label_id(self, name: str | int) -> int:
         """The class id of a label's name; an id is checked.
@@ -111,9 +111,9 @@ class JointEmbedding:
         if isinstance(query, Tensor):
             return _nearest(query.float().cpu() @ self.labels.T + self.bias, k)
         label = self.label_id(query)
-        near = self.closeness_of_labels()[label]
+        near = self._rows @ self._rows[label]
         near[label] = -torch.inf
-        return _nearest(near, min(k, len(near) - 1))
+        return _nearest(near, min(k, len(near) - 1)) if len(near) > 1 else []
 
     def nearest_photos(self, label: str | int, photos: Tensor, k: int = 5) -> list[Neighbor]:
         """The photos (N, D) nearest to a label, the nearest first.

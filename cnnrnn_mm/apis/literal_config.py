@@ -36,7 +36,15 @@ def read_literal_config(text: str, origin: str) -> Config:
                 raise ValueError(ast.unparse(statement))
             values[statement.targets[0].id] = _value(statement.value)
         return Config(values)
-    except (SyntaxError, ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (
+        SyntaxError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        KeyError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         line = str(error).strip().splitlines()[0][:80] if str(error).strip() else 'no text'
         raise UsageError(
             f'the config inside {origin} is not made of plain values ({line}): give the config '

@@ -1,8 +1,9 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Constraints of a call, in class names or ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from numbers import Integral
 from typing import Any
 
 from ..datasets.label_checks import suggestion
@@ -43,12 +44,14 @@ def name_constraints(
         if key in LISTS:
             value = _ids(key, value, classes)
         elif key == 'exclusive':
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise UsageError(f'exclusive is {value!r}: give groups of labels, as lists')
             value = [_ids(key, group, classes) for group in value]
         ids[key] = value
     try:
         base.merged(**ids).check(len(classes))
     except UsageError as error:
-        used = {one for key in LISTS[:3] for one in ids.get(key, ())}
+        used = {one for key in LISTS[:3] for one in ids.get(key, ()) if isinstance(one, Integral)}
         meant = sorted(used & set(range(len(classes))))
         names = ', '.join(f'{one} is {classes[int(one)]}' for one in meant)
         raise UsageError(f'{error} ({names})' if names else str(error)) from None

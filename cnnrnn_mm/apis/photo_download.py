@@ -19,7 +19,7 @@ def download_photo(address: str, timeout: float = 20.0, max_bytes: int = 64 * 2*
 
     Args:
         address: Where it is.
-        timeout: Seconds that all of it may take.
+        timeout: Seconds without an answer, and for the whole content once it comes.
         max_bytes: Most that is read.
 
     Raises:

@@ -20,6 +20,8 @@ MAX_PIXELS = 178_956_970
 ORIENTATION = 0x0112  # the EXIF tag
 #: OpenCV has long turned these as EXIF says; for other formats it depends on its version.
 TURNED_BY_DECODER = ('JPEG', 'MPO')
+#: Files that Pillow hands to another program, which would run them.
+PROGRAMS = ('EPS', 'WMF')
 START_OF_SCAN, END_OF_IMAGE = b'\xff\xda', b'\xff\xd9'  # JPEG's markers
 
 
@@ -114,6 +116,8 @@ class PhotoReader:
         except Exception as error:  # noqa: BLE001 - decoders raise errors of many kinds
             line = (str(error) or type(error).__name__).splitlines()[0]
             raise UsageError(f'photo {name} can not be decoded ({line}): replace it') from None
+        if picture.format in PROGRAMS:
+            raise UsageError(f'photo {name} is a {picture.format} file, not a picture: replace it')
         self._check_size(picture.size, name)
         return picture
 

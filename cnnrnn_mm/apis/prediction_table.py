@@ -125,9 +125,9 @@ def _certificate(record: dict) -> Text:
     if record['set_prob'] is not None:
         words += f', P(set) {_set_prob(record)}'
     if record['proven']:
-        return Text(f'{words}; proven to be the most probable path')
+        return Text(f'{words}; proven: no allowed path is more probable')
     if record['gap'] is None:
-        return Text(f'{words}; not proven to be the most probable path')
+        return Text(f'{words}; not proven: another allowed path may be more probable')
     factor = math.exp(min(record['gap'], 700.0))
     return Text(f'{words}; a better path is at most {factor:.3g} times as probable')
 
@@ -152,7 +152,7 @@ def _marginals(record: dict, most: int) -> Table:
     table.add_column('score', justify='right')
     bounded = record['path'] is not None
     if bounded:
-        table.add_column('P(label) within', justify='right')
+        table.add_column('P(label), unconstrained', justify='right')
     for one in record['marginals'][:most]:
         cells = [Text(_printable(one['label'])), Text(_number(one['score']))]
         if bounded:

@@ -5,6 +5,7 @@ Axis letters: C labels.
 """
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,12 @@ from .config_files import read_config
 from .dataset_configs import leaves, pipeline_of, type_name
 from .fingerprint import FEATURE_TYPES, preprocessor_of
 from .literal_config import read_literal_config
+from .registered_types import check_registered_types
 
 __all__ = ['TrainedModel', 'load_trained_model']
+
+#: Of a checkpoint's own config, what is built or asked for its type.
+BUILT = ('model', 'data_preprocessor', IMAGES, 'test_dataloader', 'val_dataloader')
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,11 @@ def load_trained_model(
         cfg.merge_from_dict(cfg_options)
     init_default_scope(cfg.get('default_scope') or 'mmpretrain')
     model = _build(cfg)
+    if hasattr(getattr(model, 'head', None), 'task_heads'):
+        raise UsageError(
+            f'{checkpoint} is a model of several tasks, which tools/test.py runs: take one of a '
+            'single task here'
+        )
     _load(model, content.get('state_dict', content), str(checkpoint))
     tell_heads(model, meta.get('label_order') or {})
     names = _classes(classes, meta, cfg, model, str(checkpoint))
@@ -96,18 +106,26 @@ def load_trained_model(
 
 
 def _read(checkpoint: str) -> dict:
-    check_checkpoint(checkpoint)
     if '://' not in checkpoint:
+        check_checkpoint(checkpoint)
         return torch.load(checkpoint, map_location='cpu', weights_only=True)
+    # torch.hub would keep it under the last part of the address, which others may have, too.
+    name = f'{hashlib.sha256(checkpoint.encode()).hexdigest()[:16]}.pth'
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
     try:
-        return torch.hub.load_state_dict_from_url(
-            checkpoint, map_location='cpu', weights_only=True, progress=False
-        )
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(checkpoint, str(path), progress=False)
     except (URLError, OSError, ValueError) as error:
         raise UsageError(
             f'checkpoint {checkpoint} can not be fetched ({error}): check the address, or fetch '
             'the file and give its path'
         ) from None
+    try:
+        return _read(str(path))
+    except UsageError as error:
+        path.unlink(missing_ok=True)  # so that the next call fetches it anew
+        raise UsageError(f'{checkpoint}: {error}') from None
 
 
 def _config(config, meta: dict, checkpoint: str) -> Config:
@@ -118,12 +136,16 @@ def _config(config, meta: dict, checkpoint: str) -> Config:
     text = meta.get('cfg')
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f'checkpoint {checkpoint} holds no config: give one with --config')
-    return read_literal_config(text, checkpoint)
+    cfg = read_literal_config(text, checkpoint)
+    # What is built or looked up of it: the rest of a run's config is left alone.
+    parts = [cfg.get(key) for key in BUILT]
+    check_registered_types([*parts, {'_scope_': cfg.get('default_scope')}], checkpoint)
+    return cfg
 
 
 def _on_images(cfg: Config, checkpoint: str) -> Config:
     """Undo ``use_cached_features`` as far as the model goes."""
-    if cfg.get('model') is None:
+    if not isinstance(cfg.get('model'), dict):
         raise UsageError(f'the config of {checkpoint} has no model: give one with --config')
     if type_name(cfg.model) in FEATURE_TYPES.values():
         if cfg.get(IMAGES) is None:

@@ -452,3 +452,19 @@ def test_what_can_not_be_asked_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, 'captum', None)
     with pytest.raises(UsageError, match=r"pip install '\.\[explain\]'"):
         step_attention(trained, inputs)
+
+
+@pytest.mark.parametrize('decision', [dict(type='ThresholdDecision', thr=0.0), None])
+@pytest.mark.parametrize('end_bias', [0.0, 2.0])
+def test_steps_are_those_of_the_path_whatever_the_decision_and_the_bias(decision, end_bias):
+    search = dict(beam_size=5, decision=decision, end_bias=end_bias)
+    trained = make(head=dict(postprocessor=search))
+    inputs = network_input()
+    (sample,) = trained.model(inputs, mode='predict')
+    found = step_attention(trained, inputs, end=True)
+    path = sample.pred_paths[0]
+    assert found.path == list(path) and found.labels == [*path, C]
+    expected = sample.pred_step_log_probs.exp().tolist()
+    assert [float(one) for one in found.probs] == pytest.approx(expected, abs=1e-5)
+    if decision is not None:  # all labels, by score: no path
+        assert len(sample.pred_label) == C

@@ -253,6 +253,19 @@ def test_constraints_of_each_photo_are_those_of_the_head(inferencers, paths):
     assert not {'person', 'cat'} & set(found[2]['labels'])
 
 
+def test_constraints_stay_with_their_photo_behind_one_that_is_missing(inferencers, paths, tmp_path):
+    wide = tmp_path / 'wide.png'  # the pipeline does not resize: a group of its own
+    Image.fromarray(np.zeros((40, 64, 3), np.uint8)).save(wide)
+    photos = [str(tmp_path / 'missing.jpg'), paths[0], str(wide), paths[1]]
+    each = [dict(required=['bus']), dict(required=['dog']), dict(forbidden=[0, 1, 2, 3]), None]
+    inferencer = inferencers()
+    found = inferencer(photos, constraints=each, batch_size=4, on_error='report')
+    assert 'missing.jpg' in found[0]['error']
+    for photo, one, record in list(zip(photos, each, found, strict=True))[1:]:
+        assert inferencer(photo, constraints=one)[0]['label_ids'] == record['label_ids']
+    assert 'dog' in found[1]['labels'] and found[2]['labels'] == []
+
+
 def test_constraints_that_do_not_fit(inferencers, paths):
     for given, words in (
         (dict(required=['dgo']), "did you mean 'dog'"),

@@ -279,3 +279,14 @@ def test_floating_point_pixels():
     content = encode(Image.fromarray(np.ones((4, 4), np.float32)), 'TIFF')
     with pytest.raises(UsageError, match='floating-point pixels, whose range is not known'):
         read(content, backend='pillow')
+
+
+def test_a_program_for_another_program_is_not_run(tmp_path, monkeypatch):
+    interpreter = tmp_path / 'gs'
+    interpreter.write_text(f'#!/bin/sh\ntouch {tmp_path / "harm"}\n')
+    interpreter.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    content = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n'
+    with pytest.raises(UsageError, match=r'a\.jpg is a EPS file, not a picture'):
+        read(content)
+    assert not (tmp_path / 'harm').exists()

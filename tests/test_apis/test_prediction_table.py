@@ -52,8 +52,8 @@ def test_one_photo_in_full():
 
 
 def test_certificates():
-    assert 'proven to be the most probable path' in shown([record('a', proven=True)])[0]
-    assert '; not proven to be' in shown([record('a', gap=None)])[0]
+    assert '; proven: no allowed path' in shown([record('a', proven=True)])[0]
+    assert '; not proven: another' in shown([record('a', gap=None)])[0]
     assert 'inf' not in shown([record('a', gap=2000.0)])[0]
 
 

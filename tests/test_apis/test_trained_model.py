@@ -9,6 +9,7 @@ from tiny_checkpoint import write_checkpoint
 from tiny_run import CLASSES, TRAIN, VAL
 
 from cnnrnn_mm.apis import extract_features, load_trained_model, use_cached_features
+from cnnrnn_mm.apis.literal_config import read_literal_config
 from cnnrnn_mm.errors import UsageError
 
 
@@ -227,3 +228,62 @@ def test_no_test_pipeline(made):
     cfg.val_dataloader = cfg.test_dataloader = None
     with pytest.raises(UsageError, match='neither test_dataloader nor val_dataloader'):
         load_trained_model(made[0], cfg, 'cpu', CLASSES)
+
+
+def with_config(made, tmp_path, change):
+    """A copy of the checkpoint whose own config is changed."""
+
+    def write(content):
+        cfg = read_literal_config(content['meta']['cfg'], 'a test')
+        change(cfg)
+        content['meta']['cfg'] = cfg.pretty_text
+
+    return changed(made, tmp_path, write)
+
+
+@pytest.mark.parametrize('key', ['backbone', 'neck', 'init_cfg'])
+def test_a_type_that_nothing_is_registered_as_is_not_imported(made, tmp_path, key):
+    command = f'touch {tmp_path / "harm"}'
+
+    def change(cfg):
+        cfg.model[key] = dict(type='os.system', command=command)
+
+    with pytest.raises(
+        UsageError, match=r"has type='os\.system', which nothing here is registered"
+    ):
+        load_trained_model(with_config(made, tmp_path, change), device='cpu')
+    assert not (tmp_path / 'harm').exists()
+
+
+def test_neither_is_one_of_the_pipeline_the_dataset_or_a_scope(made, tmp_path, monkeypatch):
+    (tmp_path / 'harmful.py').write_text(f'open({str(tmp_path / "harm")!r}, "w")')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for change in (
+        lambda cfg: cfg.test_dataloader.dataset.pipeline.append(dict(type='harmful.Anything')),
+        lambda cfg: cfg.test_dataloader.dataset.update(type='harmful.Anything'),
+        lambda cfg: cfg.model.update(_scope_='harmful'),
+        lambda cfg: cfg.update(default_scope='harmful'),
+    ):
+        with pytest.raises(UsageError, match='which nothing here is registered as'):
+            load_trained_model(with_config(made, tmp_path, change), device='cpu')
+    assert not (tmp_path / 'harm').exists()
+
+
+def test_addresses_that_end_alike_are_told_apart(made, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    folders = [tmp_path / name for name in ('a', 'b', 'bad')]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+
+        def change(content, number=number):
+            first = next(iter(content['state_dict']))
+            content['state_dict'][first] = torch.full_like(content['state_dict'][first], number)
+
+        changed(made, folder, change)
+    (folders[2] / 'changed.pth').write_text('no checkpoint')
+    for number, folder in enumerate(folders[:2]):
+        trained = load_trained_model(f'file://{folder / "changed.pth"}', device='cpu')
+        assert set(next(trained.model.parameters()).unique().tolist()) == {float(number)}
+    with pytest.raises(UsageError, match='truncated or not a checkpoint'):
+        load_trained_model(f'file://{folders[2] / "changed.pth"}', device='cpu')
+    assert len(list((tmp_path / 'hub' / 'checkpoints').iterdir())) == 2

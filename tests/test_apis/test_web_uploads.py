@@ -163,6 +163,8 @@ def test_the_guard_limits_what_is_sent():
     assert request(guard, join, 'POST', content_length=str(2**18 + 1)) == 413
     assert request(guard, upload, 'POST', content_length=str(1001 + 2**18)) == 413
     assert request(guard, upload, 'POST', transfer_encoding='chunked') == 411
+    both = dict(content_length='10', transfer_encoding='chunked')
+    assert request(guard, join, 'POST', **both) == 411
     assert request(guard, upload, 'PUT', content_length='2') == 404
 
 
@@ -181,7 +183,7 @@ def test_the_guard_knows_by_which_name_it_is_called():
 def test_the_temporary_home_is_where_things_are_written_and_leaves_nothing():
     before, where = dict(os.environ), tempfile.tempdir
     with temporary_home() as folder:
-        for key in ('GRADIO_TEMP_DIR', 'MPLCONFIGDIR', 'HF_HOME', 'TMPDIR'):
+        for key in ('GRADIO_TEMP_DIR', 'MPLCONFIGDIR', 'HF_HOME', 'TORCH_HOME', 'TMPDIR'):
             assert Path(os.environ[key]).is_relative_to(folder)
         assert Path(tempfile.mkdtemp()).is_relative_to(folder)
         assert os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'

@@ -55,7 +55,9 @@ class Steps:
         """
         has_paths = isinstance(model.head, CNNRNNHead)
         sample = _predict(model, given) if path is None or not has_paths else None
-        path = sample.pred_label.tolist() if path is None else path
+        if path is None:
+            # where the model decides otherwise, pred_label is no path
+            path = list(sample.get('pred_paths', [sample.pred_label.tolist()])[0])
         if not has_paths:
             targets = path if label is None else [label]
             probs = [float(sample.pred_score[one]) for one in targets]
@@ -80,10 +82,13 @@ def _step_probs(
     whole = StepScore(model, closed, range(len(closed)), path, sample=given.sample)
     steps = torch.arange(len(closed), device=given.inputs.device)
     parts = [
-        whole.step_scores(given.inputs.expand(len(part), -1, -1, -1), part).softmax(1)
+        whole.step_scores(given.inputs.expand(len(part), -1, -1, -1), part).log_softmax(1)
         for part in steps.split(ROWS)
     ]
-    return torch.cat(parts).cpu()
+    log_probs = torch.cat(parts)
+    # as the postprocessor changes the model
+    log_probs[:, model.head.vocabulary.end] += model.head.postprocessor.end_bias
+    return log_probs.softmax(1).cpu()
 
 
 def _predict(model: nn.Module, given: NetworkInput) -> DataSample:

@@ -87,7 +87,7 @@ def _facts(entry: Mapping) -> list[str]:
     if entry.get('set_prob') is not None:
         facts.append(_fact('These labels in any order', interval(*entry['set_prob'])))
     if entry.get('proven'):
-        proof = '<span class="yes">proven:</span> no other answer is more probable'
+        proof = '<span class="yes">proven:</span> no allowed answer is more probable'
     else:
         proof = (
             f'<span class="no">not proven:</span> another answer could be up to '

@@ -87,7 +87,8 @@ class Guard:
         if method != 'POST' or not SEND.fullmatch(path):
             return 404, 'there is nothing here'
         length = headers.get('content-length', '')
-        if not length.isdecimal():
+        # With both headers the length says nothing of what comes.
+        if not length.isdecimal() or 'transfer-encoding' in headers:
             return 411, 'say how long it is (Content-Length)'
         is_upload = path.rstrip('/') == UPLOAD
         limit = SMALL_BODY + (self.max_bytes if is_upload else 0)

@@ -72,9 +72,10 @@ class PhotoQuestions:
         Raises:
             UsageError: If the model or what is installed does not allow it.
         """
-        if not entry['labels']:
+        path = entry['labels'] if entry.get('path') is None else entry['path']
+        if not path:
             return []
-        found = step_attention(self.trained, photo.pixels(), entry['labels'], method)
+        found = step_attention(self.trained, photo.pixels(), path, method)
         small = fit_picture(found.photo, LOOK_EDGE)
         return [
             Look(name, prob, lay_over(small, heat.numpy(), found.extent))

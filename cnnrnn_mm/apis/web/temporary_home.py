@@ -52,6 +52,7 @@ def temporary_home() -> Iterator[Path]:
             'GRADIO_TEMP_DIR': f'{name}/uploads',
             'MPLCONFIGDIR': f'{name}/matplotlib',
             'HF_HOME': f'{name}/hub',
+            'TORCH_HOME': f'{name}/torch',
             'TMPDIR': name,
         }
         for place in places.values():

@@ -35,6 +35,8 @@ class RandomStateHook(Hook):
         """Keep the states of a run that is resumed."""
         if runner._resume:  # the host offers no public way to ask
             self._resumed = checkpoint.get('random_state')
+            if self._resumed:  # for a checkpoint that is saved again before the next epoch
+                self._ranks = self._resumed['ranks']
 
     def before_train(self, runner) -> None:
         """Part the workers' seeds from the training stream; restore the sampler's seed."""

@@ -1,0 +1,4 @@
+# Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from .plain_fsdp_strategy import PlainFSDPStrategy
+
+__all__ = ['PlainFSDPStrategy']
