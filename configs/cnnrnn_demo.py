@@ -70,6 +70,7 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=batch_size)
 
 default_hooks = dict(
     checkpoint=dict(save_best='label-set/O-F1', rule='greater', max_keep_ckpts=1),

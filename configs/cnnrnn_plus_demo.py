@@ -48,4 +48,6 @@ model = dict(
     ),
 )
 
+auto_scale_lr = dict(base_batch_size=64)
+
 default_hooks = dict(checkpoint=dict(save_best='label-set/O-F1', rule='greater'))

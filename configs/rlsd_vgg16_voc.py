@@ -94,3 +94,4 @@ param_scheduler = [
 ]
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs)
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=16)

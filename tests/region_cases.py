@@ -4,8 +4,6 @@
 Axis letters: N images, B regions, F region feature size.
 """
 
-from dataclasses import fields, replace
-
 import torch
 from torch import Tensor
 
@@ -28,11 +26,12 @@ def make_regions(counts, size=6, seed=0, gated=True, padding=0.0) -> Regions:
 
 def pick(regions: Regions, images=slice(None), places=slice(None)) -> Regions:
     """Some images and some of their regions, in this order."""
-    found = {one.name: getattr(regions, one.name) for one in fields(regions)}
     found = {
-        name: value[images][:, places] for name, value in found.items() if isinstance(value, Tensor)
+        name: value[images][:, places]
+        for name, value in regions._asdict().items()
+        if isinstance(value, Tensor)
     }
-    return replace(regions, **found)
+    return regions._replace(**found)
 
 
 def alone(regions: Regions, image: int) -> Regions:

@@ -6,7 +6,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 import pytest
 from page_server import PageServer, browser_path
@@ -179,7 +179,8 @@ def test_the_server_reads_no_other_files(server, folder):
             server.ask(path)
     for path in (str(secret), 'http://127.0.0.1:9/x.png', f'{server.address}/theme.css', '/'):
         assert 'class="chip"' not in str(server.label(path))
-    with pytest.raises(HTTPError, match='413'):
+    # It does not read what is too long: the answer may come while that is still being sent.
+    with pytest.raises(URLError, match='413|Broken pipe|reset by peer'):
         server.send(bytes(800_000), 'long.png')
     with pytest.raises(HTTPError, match='403'):
         server.ask('/', host='elsewhere.example')

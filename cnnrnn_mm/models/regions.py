@@ -1,18 +1,20 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What a localisation neck hands to a head.
 
+Named tuples, because torch.jit's tracing, on which MMPretrain's get_flops.py rests, takes nothing
+else for several tensors.
+
 Axis letters: N images, B regions, F region feature size, A anchors.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 __all__ = ['Proposals', 'Regions']
 
 
-@dataclass(frozen=True)
-class Proposals:
+class Proposals(NamedTuple):
     """What a proposal network said of its anchors, for its loss.
 
     Boxes are x1, y1, x2, y2 as shares of the image's width and height, so they do not depend on the
@@ -29,8 +31,7 @@ class Proposals:
     anchors: Tensor
 
 
-@dataclass(frozen=True)
-class Regions:
+class Regions(NamedTuple):
     """The regions of the images of a batch, with their features.
 
     Region 0 is the whole image. Images with fewer regions than others are padded behind.

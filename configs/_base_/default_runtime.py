@@ -20,6 +20,11 @@ default_hooks = dict(
     plain_checkpoint=dict(type='cnnrnn_mm.PlainCheckpointHook'),
 )
 
-visualizer = dict(type='cnnrnn_mm.LabelPathVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+# Without what the host's base file adds: its browse_dataset.py builds a visualizer from this.
+visualizer = dict(
+    _delete_=True,
+    type='cnnrnn_mm.LabelPathVisualizer',
+    vis_backends=[dict(type='LocalVisBackend')],
+)
 
 randomness = dict(seed=0, deterministic=False)

@@ -2,7 +2,6 @@
 """Axis letters: N images, B regions, T steps, C labels, V = C + 1, F region feature size."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -189,7 +188,7 @@ def test_gates_lower_the_voice_of_a_region():
     decoder, regions = build(), make_regions([2], gated=False)
     voices, _ = decoder.region_scores(project(decoder, regions), TOKENS[:1])  # (1, 2, 3, V)
     for gate in (0.0, -0.3, -50.0):
-        gated = replace(regions, log_gates=torch.tensor([[0.0, gate]]))
+        gated = regions._replace(log_gates=torch.tensor([[0.0, gate]]))
         scores, _ = decoder(project(decoder, gated), TOKENS[:1])
         expected = torch.maximum(voices[:, 0], voices[:, 1] + gate)
         close(scores[..., :C], expected[..., :C])

@@ -1,7 +1,6 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Axis letters: N images, B regions, C labels, F region feature size."""
 
-from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -148,7 +147,7 @@ def test_each_label_has_the_region_in_which_it_is_seen():
     features[3, :2, 2] = torch.tensor([8.0, 9.0])
     gates = regions.log_gates.clone()
     gates[3, 1] = -2.0  # region 1 would be louder but for its gate
-    regions = replace(regions, features=features, log_gates=gates)
+    regions = regions._replace(features=features, log_gates=gates)
     found = seeing_head().predict((regions,))
     assert [one.pred_label.tolist() for one in found] == [[0, 1, 3], [], [1, 0], [2]]
     boxes = regions.boxes
@@ -182,7 +181,7 @@ def test_no_image_has_a_label():
     regions = make_regions([3, 2], size=C + 1)
     features = torch.zeros_like(regions.features)
     features[:, 0, C] = 30
-    found = seeing_head().predict((replace(regions, features=features),))
+    found = seeing_head().predict((regions._replace(features=features),))
     for sample in found:
         assert sample.pred_label.numel() == 0 and sample.pred_label_regions.shape == (0, 4)
 
@@ -219,7 +218,7 @@ def test_image_labels_alone_train_features_boxes_and_objectness(fusion):
     neck.zero_grad()
     (regions,) = neck((maps,))
     gates = regions.log_gates.detach()
-    head.loss((replace(regions, log_gates=gates),), samples())['loss'].backward()
+    head.loss((regions._replace(log_gates=gates),), samples())['loss'].backward()
     objectness = neck.proposals.rpn.cls_logits.weight.grad
     assert objectness is None or not objectness.any()
     assert neck.proposals.rpn.bbox_pred.weight.grad.any()

@@ -82,7 +82,8 @@ class RLSDHead(CNNRNNHead):
         return self._regions_of(feats).features
 
     def _regions_of(self, feats: tuple[Regions, ...]) -> Regions:
-        regions = feats[-1] if isinstance(feats, (tuple, list)) else feats
+        # regions are a tuple, too
+        regions = feats if isinstance(feats, Regions) else feats[-1]
         if not isinstance(regions, Regions):
             raise UsageError(
                 'backbone and neck give no regions: put a RegionLocalizationNeck in front of '

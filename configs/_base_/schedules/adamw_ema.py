@@ -13,5 +13,6 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
+auto_scale_lr = dict(base_batch_size=32)
 
 custom_hooks = [dict(type='EMAHook', momentum=0.01)]
