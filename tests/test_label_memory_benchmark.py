@@ -57,7 +57,8 @@ def test_memory_of_a_forked_process_is_its_own(rows):
 
 def test_ranking_holds_scores_of_four_bytes_a_label(rows):
     found = rows.measure('RankingMetric', 5000, 1000, 0)
-    assert 15 < found['collect']['after'] < 40  # 19 MB of scores
+    # 19 MB of scores, partly in memory that earlier tests gave back; as lists they take 160 MB
+    assert found['collect']['after'] < 40
     assert found['compute']['peak'] > found['collect']['after']
 
 

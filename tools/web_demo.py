@@ -20,9 +20,7 @@ def parse_args() -> argparse.Namespace:
         '--host', default='127.0.0.1', help='address to listen at; default: this machine alone'
     )
     parser.add_argument('--port', type=int, default=7860, help='0 for any that is free')
-    parser.add_argument(
-        '--max-upload-mb', type=positive, default=20, help='largest file, MB'
-    )
+    parser.add_argument('--max-upload-mb', type=positive, default=20, help='largest file, MB')
     parser.add_argument('--max-megapixels', type=positive, default=50, help='largest photo')
     parser.add_argument('--device', help='cpu, cuda, ...; default: the accelerator, if any')
     return parser.parse_args()

@@ -3,6 +3,7 @@
 
 import inspect
 import re
+from datetime import timedelta
 
 import pytest
 import torch
@@ -141,19 +142,29 @@ def test_a_launcher_that_did_not_start_the_process_is_one_line(monkeypatch, laun
 def joined(monkeypatch):
     """``joined(cfg)``: what a config becomes in a process of torchrun without a GPU."""
 
-    def join(**cfg):
-        started = []
+    def join(limit=None, **cfg):
+        started, dist = [], {} if limit is None else dict(dist_cfg=dict(timeout=limit))
         for name in distributed.LAUNCHER_VARIABLES['pytorch']:
             monkeypatch.setenv(name, '0')
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-        monkeypatch.setattr(torch.distributed, 'init_process_group', started.append)
-        cfg = Config(dict(launcher='pytorch', env_cfg=dict(cudnn_benchmark=False), **cfg))
+        monkeypatch.setattr(
+            torch.distributed,
+            'init_process_group',
+            lambda *given, timeout: started.append((*given, timeout)),
+        )
+        env_cfg = dict(cudnn_benchmark=False, **dist)
+        cfg = Config(dict(launcher='pytorch', env_cfg=env_cfg, **cfg))
         join_processes(cfg)
-        assert started == ['gloo']
+        assert started == [('gloo', None if limit is None else timedelta(seconds=limit))]
         assert cfg.env_cfg == dict(cudnn_benchmark=False, dist_cfg=dict(backend='gloo'))
         return cfg
 
     return join
+
+
+def test_the_time_out_of_the_config_is_that_of_the_group(joined):
+    joined(limit=7)
+    joined()
 
 
 def test_options_of_the_wrapper_are_kept_without_a_gpu(joined):
