@@ -106,8 +106,9 @@ def test_too_few_arguments_say_what_is_wanted(slurm):
 
 
 @pytest.mark.slow
-def test_two_tasks_train_together(slurm, voc_folder, tmp_path):
+def test_two_tasks_train_together(slurm, voc_folder, tmp_path, monkeypatch):
     """What the script starts, started with Slurm's variables as forks, which is faster."""
+    monkeypatch.delenv('MASTER_ADDR', raising=False)
     root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
     once = '\ntrain_cfg = dict(by_epoch=True, max_epochs=1)\n'
     config, work = write_config(root, tmp_path / 'a.py', once), tmp_path / 'work'

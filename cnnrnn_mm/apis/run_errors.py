@@ -4,7 +4,9 @@
 import errno
 import re
 import signal
+import time
 import traceback
+from collections.abc import Sequence
 
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MessageHub
@@ -17,6 +19,8 @@ STALLED = re.compile(r'DataLoader timed out after (\d+) seconds')
 #: What the back ends of torch.distributed say when another process has gone, or does not answer.
 GONE = ('Connection closed by peer', 'Connection reset by peer', 'Broken pipe', 'remote process')
 SILENT = ('Timed out waiting', 'timed out', 'Watchdog caught collective operation timeout')
+#: Seconds that a process may take to end once its connection is broken.
+LONGEST_END = 3.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -72,12 +76,23 @@ def _dead_worker(error: BaseException) -> str | None:
         return None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         workers = getattr(frame.f_locals.get('self'), '_workers', None) or ()
+        _wait_for_an_end(workers)
         for worker in workers:
             code = getattr(worker, 'exitcode', None)
             if code:
                 how = signal.Signals(-code).name if code < 0 else f'exit status {code}'
                 return f'(pid {worker.pid}, {how})'
     return f'(pid {said[1]})' if said else None
+
+
+def _wait_for_an_end(workers: Sequence) -> None:
+    """A connection breaks a moment before its process has ended."""
+    ends = time.monotonic() + LONGEST_END
+    running = [one for one in workers if hasattr(one, 'exitcode')]
+    while running and time.monotonic() < ends:
+        if any(one.exitcode for one in running):
+            return
+        time.sleep(0.02)
 
 
 def _is_of_distributed(error: RuntimeError) -> bool:

@@ -146,6 +146,8 @@ def joined(monkeypatch):
         started, dist = [], {} if limit is None else dict(dist_cfg=dict(timeout=limit))
         for name in distributed.LAUNCHER_VARIABLES['pytorch']:
             monkeypatch.setenv(name, '0')
+        for name in ('MASTER_ADDR', 'MASTER_PORT'):  # set in the process itself
+            monkeypatch.setenv(name, '0')
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
         monkeypatch.setattr(
             torch.distributed,
