@@ -33,6 +33,13 @@ def explain_run_error(error: BaseException) -> str | None:
     Returns:
         The line; None if the error is of another kind.
     """
+    try:
+        return _explain(error)
+    except RuntimeError as interrupting:  # torch raises a worker's end wherever the process is then
+        return _explain(interrupting)
+
+
+def _explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in FULL:
         where = f' of {error.filename}' if error.filename else ''
         return f'the disk{where} is full ({error.strerror}): free some space, {_go_on()}'
