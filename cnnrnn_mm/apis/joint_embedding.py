@@ -52,7 +52,7 @@ class PhotoVectors(NamedTuple):
 class JointEmbedding:
     """The space in which a model compares photos with labels.
 
-    In CNN-RNN labels and images share one space (Wang et al., CVPR 2016, section 3.1): label l has
+    In CNN-RNN labels and images share one space (Wang et al., CVPR 2016): label l has
     the row U_l, and by equations (4) and (5) its score is U_l h(U_o o(t) + U_I I). So the image
     alone is h(U_I I), and
 
