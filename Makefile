@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := mmcv-lite,demo,explain,web,export,test,dev
+EXTRAS := mmcv-lite,demo,explain,web,export,test,dev,docs
 # Processes that run the tests; each needs about 1.5 GB. WORKERS=0 runs them in one.
 WORKERS ?= 2
 # Present only when the whole install has succeeded: what an interrupted run leaves has none.
@@ -27,7 +27,7 @@ else ifneq ($(origin PYTHON),file)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format wheel clean distclean check-python $(if $(REBUILD),$(STAMP))
+.PHONY: help venv demo test coverage lint types docs format wheel clean distclean check-python $(if $(REBUILD),$(STAMP))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,18 @@ demo: $(STAMP) ## Train on generated data and show what was learnt
 test: $(STAMP) ## Run the tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+coverage: $(STAMP) ## Run the tests and report which branches they take
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
+
 lint: $(STAMP) ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types
+	$(BIN)/python -m mypy
+
+docs: $(STAMP) ## Build the pages in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
 
 format: $(STAMP) ## Mend style and format
 	$(BIN)/ruff check --fix .
@@ -52,7 +61,8 @@ wheel: $(STAMP) ## Build the sdist, and from it the wheel, in dist/
 	$(BIN)/python -m build
 
 clean: ## Remove builds and caches
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .dist_test
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .dist_test
+	rm -rf docs/_build .coverage .coverage.*
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove .venv too
