@@ -44,14 +44,16 @@ def test_a_row_times_both_heads_in_turn(precision, monkeypatch):
     def watched(cases, device):
         honest(cases, device)
         # as if ours took twice the linear head's time
-        for case, seconds in zip(cases, ([10.0, 20.0, 30.0], [20.0, 40.0, 60.0]), strict=True):
+        made_up = ([10.0, 20.0, 30.0], [20.0, 40.0, 60.0], [30.0, 60.0, 90.0])
+        for case, seconds in zip(cases, made_up, strict=True):
             seen.append(len(case.seconds))
             case.seconds = seconds
 
     monkeypatch.setattr(whole_step, 'time_side_by_side', watched)
-    row = whole_step.measure_pair('tiny', 32, precision, 4, 5, 3, CPU, backbones=TINY)
-    assert seen == [3, 3]
+    row = whole_step.measure_pair('tiny', 32, precision, 4, 5, 3, CPU, backbones=TINY, hook=True)
+    assert seen == [3, 3, 3]
     assert row['ratio'] == row['ratio_low'] == row['ratio_high'] == 2.0
+    assert row['hook_ratio'] == row['hook_ratio_low'] == row['hook_ratio_high'] == 1.5
     assert (row['linear_ms'], row['cnnrnn_ms']) == (20.0, 40.0)
     assert row['cnnrnn_images_per_second'] == 100.0
     assert 1.0 < row['memory_ratio'] < 20 and row['cnnrnn_mib'] > row['linear_mib'] > 0
@@ -71,6 +73,19 @@ def test_a_step_trains_the_backbone_too():
     step()
     moved = {name for name, value in model.named_parameters() if not value.equal(before[name])}
     assert 'backbone.conv1.weight' in moved and 'head.decoder.embedding.weight' in moved
+
+
+def test_the_hook_watches_the_step_that_is_timed():
+    from whole_step import HOOKED, _make_step, make_batch
+
+    data = make_batch(4, 32, 5, CPU, seed=0)
+    data['inputs'] = data['inputs'].float()
+    step = _make_step(*TINY['tiny'], HOOKED, 5, 'fp32', data, CPU)
+    step()
+    data['inputs'].fill_(float('nan'))
+    # A stand-in for a run has no iteration to name, so the hook fails once it wants to speak.
+    with pytest.raises(AttributeError, match='SimpleNamespace'):
+        step()
 
 
 def test_bounds_are_broken_only_by_the_whole_interval(monkeypatch, capsys):

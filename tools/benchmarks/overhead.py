@@ -32,6 +32,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add('--labels', type=int, default=20, help='C (%(default)s)')
     add('--repeats', type=int, default=11, help='timed steps of each head (%(default)s)')
     add('--threads', type=int, default=physical_cores(), help='of torch (%(default)s)')
+    add('--hook', action='store_true', help='also time NonFiniteLossHook, beside CNN-RNN without')
     add('--device', default='cpu', help='(%(default)s)')
     add('--seed', type=int, default=0)
     add('--out', type=Path, help='JSON file for the figures')
@@ -48,7 +49,10 @@ def make_table(rows: list[dict]) -> Table:
         table.add_column(column, justify='left' if column == 'backbone' else 'right')
     for column in ('95 %', 'images/s', 'MiB: linear', 'CNN-RNN', 'ratio'):
         table.add_column(column, justify='right')
+    if 'hook_ratio' in rows[0]:
+        table.add_column('hook', justify='right')
     for row in rows:
+        hook = [f'{row["hook_ratio"]:.3f}'] if 'hook_ratio' in row else []
         table.add_row(
             row['backbone'],
             *(str(row[key]) for key in ('image_size', 'precision', 'batch_size')),
@@ -58,6 +62,7 @@ def make_table(rows: list[dict]) -> Table:
             f'{row["cnnrnn_images_per_second"]:.1f}',
             *(f'{row[f"{head}_mib"]:.0f}' for head in ('linear', 'cnnrnn')),
             f'{row["memory_ratio"]:.3f}',
+            *hook,
         )
     return table
 
@@ -80,6 +85,7 @@ def run(args: argparse.Namespace, console: Console) -> list[dict]:
                 args.repeats,
                 device,
                 args.seed,
+                hook=args.hook,
             )
         )
         console.print(make_table(rows[-1:]))

@@ -7,6 +7,7 @@ Axis letters: N images of a batch, C labels, F channels, S side of the image in 
 import contextlib
 from collections.abc import Iterator
 from statistics import median
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+
+from cnnrnn_mm.engine.hooks import NonFiniteLossHook
 
 __all__ = ['BACKBONES', 'PRECISIONS', 'make_batch', 'measure_pair']
 
@@ -26,7 +29,7 @@ BACKBONES = {
     'swin_t': (dict(type='SwinTransformer', arch='tiny', drop_path_rate=0.2), 768),
 }
 PRECISIONS = ('fp32', 'tf32', 'bf16')
-LINEAR, OURS = 'linear', 'cnnrnn'
+LINEAR, OURS, HOOKED = 'linear', 'cnnrnn', 'hooked'
 MIB = 2**20
 #: Draws of the rounds for the interval of the ratio.
 RESAMPLES = 2000
@@ -42,22 +45,24 @@ def measure_pair(
     device: torch.device,
     seed: int = 0,
     backbones: dict = BACKBONES,
+    hook: bool = False,
 ) -> dict:
     """Time and memory of a step with ``CNNRNNHead`` and with ``MultiLabelLinearClsHead``.
 
     A step is what the host's training loop does with a batch: normalisation, forward, loss,
-    backward and the optimiser's step (SGD with momentum). Both are timed once in each round.
+    backward and the optimiser's step (SGD with momentum). Both are timed once in each round, and
+    with ``hook`` a third, ``CNNRNNHead`` watched by ``NonFiniteLossHook``.
 
     Returns:
-        Milliseconds, MiB and images a second of both, and the median of the rounds' ratios with
-        its 95 % bootstrap interval.
+        Milliseconds, MiB and images a second of each, and the median of the rounds' ratios with
+        its 95 % bootstrap interval; ``hook_ratio`` likewise, beside ``CNNRNNHead`` without it.
     """
     data = make_batch(batch_size, image_size, num_labels, device, seed)
     backbone, channels = backbones[name]
     steps = {}
-    for head in (LINEAR, OURS):
+    for case in (LINEAR, OURS, HOOKED)[: 3 if hook else 2]:
         torch.manual_seed(seed)
-        steps[head] = _make_step(backbone, channels, head, num_labels, precision, data, device)
+        steps[case] = _make_step(backbone, channels, case, num_labels, precision, data, device)
     with _matmul_precision(precision):
         memory = {}
         for head, step in steps.items():
@@ -65,8 +70,8 @@ def measure_pair(
             memory[head] = peak_bytes(step, device) / MIB
         cases = {head: Case(step, scale=1e3, repeats=repeats) for head, step in steps.items()}
         time_side_by_side(list(cases.values()), device)
-    ratios = np.array(cases[OURS].seconds) / np.array(cases[LINEAR].seconds)
-    low, high = _interval(ratios, seed)
+    seconds = {head: np.array(case.seconds) for head, case in cases.items()}
+    ratio, low, high = _ratio(seconds[OURS] / seconds[LINEAR], seed)
     row = dict(
         backbone=name,
         image_size=image_size,
@@ -74,11 +79,14 @@ def measure_pair(
         batch_size=batch_size,
         num_labels=num_labels,
         repeats=repeats,
-        ratio=float(np.median(ratios)),
+        ratio=ratio,
         ratio_low=low,
         ratio_high=high,
         memory_ratio=memory[OURS] / memory[LINEAR],
     )
+    if hook:
+        names = ('hook_ratio', 'hook_ratio_low', 'hook_ratio_high')
+        row.update(zip(names, _ratio(seconds[HOOKED] / seconds[OURS], seed), strict=True))
     for head, case in cases.items():
         row[f'{head}_ms'] = median(case.seconds)
         row[f'{head}_mib'] = memory[head]
@@ -101,17 +109,15 @@ def make_batch(
     return dict(inputs=images, data_samples=samples)
 
 
-def _make_step(backbone, channels, head, num_labels, precision, data, device):
+def _make_step(backbone, channels, case, num_labels, precision, data, device):
     """A call that makes one step."""
-    heads = {
-        LINEAR: dict(type='MultiLabelLinearClsHead'),
-        OURS: dict(type='cnnrnn_mm.CNNRNNHead', embed_dims=512, hidden_dims=512),
-    }
+    ours = dict(type='cnnrnn_mm.CNNRNNHead', embed_dims=512, hidden_dims=512)
+    head = dict(type='MultiLabelLinearClsHead') if case == LINEAR else ours
     cfg = dict(
         type='ImageClassifier',
         backbone=backbone,
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(heads[head], num_classes=num_labels, in_channels=channels),
+        head=dict(head, num_classes=num_labels, in_channels=channels),
         data_preprocessor=dict(type='ClsDataPreprocessor', mean=[127.5] * 3, std=[127.5] * 3),
     )
     with DefaultScope.overwrite_default_scope('mmpretrain'):
@@ -121,12 +127,29 @@ def _make_step(backbone, channels, head, num_labels, precision, data, device):
         )
 
     def step() -> None:
+        before()
         batch = model.data_preprocessor(data, training=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bf16'):
             losses = model(**batch, mode='loss')
         optimizer.update_params(model.parse_losses(losses)[0])
+        after()
 
+    before, after = _watch(model, optimizer, data) if case == HOOKED else (_nothing, _nothing)
     return step
+
+
+def _watch(model, optimizer, data):
+    """What ``NonFiniteLossHook`` does before and after a step."""
+    hook, runner = NonFiniteLossHook(), SimpleNamespace(model=model, optim_wrapper=optimizer)
+    hook.before_train(runner)
+    return (
+        lambda: hook.before_train_iter(runner, 0, data),
+        lambda: hook.after_train_iter(runner, 0, data),
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 @contextlib.contextmanager
@@ -143,9 +166,9 @@ def _matmul_precision(precision: str) -> Iterator[None]:
             flag.allow_tf32 = value
 
 
-def _interval(ratios: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % bootstrap interval of the median."""
+def _ratio(ratios: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """The median and its 95 % bootstrap interval."""
     rows = np.random.default_rng(seed).integers(0, len(ratios), (RESAMPLES, len(ratios)))
     medians = np.median(ratios[rows], axis=1)
     low, high = np.quantile(medians, [0.025, 0.975])
-    return float(low), float(high)
+    return float(np.median(ratios)), float(low), float(high)
