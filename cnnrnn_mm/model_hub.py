@@ -10,6 +10,8 @@ import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 __all__ = ['find_model_index', 'register_models']
 
@@ -35,7 +37,7 @@ def register_models() -> None:
         sys.meta_path.insert(0, _HubWatcher())
 
 
-def _register(hub: type) -> None:
+def _register(hub: Any) -> None:
     index = find_model_index()
     if index is None:
         return
@@ -48,18 +50,19 @@ def _register(hub: type) -> None:
 class _HubWatcher(MetaPathFinder):
     """Waits for the module of the host's hub, which others find and load as ever."""
 
-    def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Leave every module to the finders behind, but look at what they make of the hub's."""
         if fullname != HUB_MODULE:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
         if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+            loader: Any = spec.loader
+            execute = loader.exec_module
 
-            def execute_and_register(module) -> None:
+            def execute_and_register(module: ModuleType) -> None:
                 execute(module)
                 _register(module.ModelHub)
 
-            spec.loader.exec_module = execute_and_register
+            loader.exec_module = execute_and_register
         return spec

@@ -51,7 +51,7 @@ class ForkedTool:
         )
         self.process.start()
 
-    def finish(self, timeout: float = 300) -> subprocess.CompletedProcess:
+    def finish(self, timeout: float = 900) -> subprocess.CompletedProcess:
         """Wait for the end; what ``subprocess.run`` returns.
 
         Raises:

@@ -46,10 +46,10 @@ class PageServer:
         self.port = int(self.address.rpartition(':')[2])
 
     def _wait_for_address(self) -> str:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         log = Path(self.tool.folder.name) / 'stdout'
         while time.monotonic() < end and self.tool.process.is_alive():
-            found = re.search(r'http://\S+', log.read_text() if log.exists() else '')
+            found = re.search(r'http://\S+(?=\s)', log.read_text() if log.exists() else '')
             if found:
                 return found[0]
             time.sleep(0.05)
@@ -59,7 +59,7 @@ class PageServer:
         """Send SIGTERM; the exit code, and what was said."""
         if self.end is None:
             self.tool.process.terminate()
-            done = self.tool.finish(60)
+            done = self.tool.finish(300)
             self.end = done.returncode, done.stdout + done.stderr
         return self.end
 
@@ -77,7 +77,7 @@ class PageServer:
         headers = {key.replace('_', '-'): value for key, value in headers.items()}
         request = urllib.request.Request(self.address + path, data, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=90) as answer:
+        with opener.open(request, timeout=300) as answer:
             return answer.read()
 
     def send(self, content: bytes, name: str) -> str:

@@ -34,7 +34,7 @@ def run_processes(script: Path, *args: object, cwd: Path | None = None, count: i
         )
         for rank in range(count)
     ]
-    found = [run.finish(120) for run in runs]
+    found = [run.finish() for run in runs]
     for done in found:
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return found

@@ -134,6 +134,8 @@ def test_the_config_in_a_checkpoint_runs_no_code(good_run, tmp_path):
         ('annotation', 'proposals: nested 100,000 times'),
         ('image', 'a decompression bomb'),
         ('image', 'training on a decompression bomb'),
+        ('image', 'training on 20,000 x 20,000 pixels'),
+        ('image', 'testing on 20,000 x 20,000 pixels'),
         ('checkpoint', 'a config nested 3,000 times'),
         ('checkpoint', 'a config of 2,000 powers'),
     ],

@@ -31,9 +31,26 @@ FILES = (
     'pyproject.toml',
     'setup.py',
 )
-FOLDERS = ('cnnrnn_mm', 'configs', 'tests', 'tools')
+FOLDERS = ('cnnrnn_mm', 'configs', 'docs', 'tests', 'tools')
+#: What a tree may hold besides; none of it is for users.
+LEFT_BEHIND = (
+    '.venv/pyvenv.cfg',
+    'build/lib/cnnrnn_mm/gone.py',
+    'cnnrnn_mm/.mim/configs/gone.py',
+    'cnnrnn_mm/__pycache__/registry.cpython-311.pyc',
+    'configs/__pycache__/cnnrnn_demo.cpython-311.pyc',
+    'data/demo_scenes/JPEGImages/0.jpg',
+    'docs/_build/html/index.html',
+    'tests/__pycache__/tiny_run.cpython-311.pyc',
+    'tools/__pycache__/train.cpython-311.pyc',
+    'work_dirs/cnnrnn_demo/epoch_1.pth',
+)
 MIM = 'cnnrnn_mm/.mim'
 OLDEST_SETUPTOOLS = '77.0.3'  # as pyproject.toml asks
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / 'cnnrnn_mm').is_dir(), reason='needs the source of the package beside the tests'
+)
 
 
 def build(kind: str, tree: Path, out: Path) -> Path:
@@ -48,7 +65,7 @@ def build(kind: str, tree: Path, out: Path) -> Path:
 
 def files_under(folder: Path) -> set[str]:
     paths = {p.relative_to(folder) for p in folder.rglob('*') if p.is_file()}
-    return {p.as_posix() for p in paths if not {'__pycache__', '.mim'} & set(p.parts)}
+    return {p.as_posix() for p in paths if not {'__pycache__', '.mim', '_build'} & set(p.parts)}
 
 
 def names_in(wheel: Path) -> set[str]:
@@ -75,9 +92,16 @@ def copy_tree(target: Path) -> Path:
     for name in FILES:
         shutil.copy2(ROOT / name, target / name)
     for name in FOLDERS:
-        ignored = shutil.ignore_patterns('__pycache__', '.mim')
+        ignored = shutil.ignore_patterns('__pycache__', '.mim', '_build')
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
     return target
+
+
+def unpack(sdist: Path, folder: Path) -> Path:
+    folder.mkdir()
+    subprocess.check_call(['tar', '-xf', sdist, '-C', folder])
+    (unpacked,) = folder.iterdir()
+    return unpacked
 
 
 @pytest.fixture(scope='module')
@@ -105,12 +129,26 @@ def test_wheel_keeps_the_launchers_executable(wheel):
 
 
 def test_wheel_built_from_the_sdist_is_the_same(wheel, tree, tmp_path):
-    sdist = build('sdist', tree, tmp_path / 'sdist')
-    (tmp_path / 'unpacked').mkdir()
-    subprocess.check_call(['tar', '-xf', sdist, '-C', tmp_path / 'unpacked'])
-    (unpacked,) = (tmp_path / 'unpacked').iterdir()
-    assert files_under(ROOT / 'tests') == files_under(unpacked / 'tests')
+    unpacked = unpack(build('sdist', tree, tmp_path / 'sdist'), tmp_path / 'unpacked')
+    # The tests read pages of the docs and the files at the root, too.
+    for name in FOLDERS:
+        assert files_under(ROOT / name) == files_under(unpacked / name)
+    assert {name for name in FILES if not (unpacked / name).is_file()} == set()
     assert names_in(build('wheel', unpacked, tmp_path / 'out')) == names_in(wheel)
+
+
+def test_neither_holds_what_was_left_behind_in_the_tree(wheel, tree, tmp_path):
+    for name in LEFT_BEHIND:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text('left behind')
+    # As an editable install links them.
+    (tree / MIM / 'tools').symlink_to(Path('..', '..', 'tools'))
+    unpacked = unpack(build('sdist', tree, tmp_path / 'sdist'), tmp_path / 'unpacked')
+    kept = {name for name in LEFT_BEHIND if (unpacked / name).exists()}
+    assert kept == set()
+    assert not (unpacked / MIM).exists()
+    shutil.rmtree(tree / 'build')  # setuptools takes up what an earlier build in the tree left
+    assert names_in(build('wheel', tree, tmp_path / 'out')) == names_in(wheel)
 
 
 def test_second_build_does_not_ship_what_was_deleted(tree, tmp_path):

@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """MMPretrain's own tools on a run of this project, as docs/standard_tools.md says of them."""
 
+import inspect
 import json
 import re
 import runpy
@@ -21,6 +22,8 @@ from mmpretrain.datasets import KFoldDataset
 from mmpretrain.visualization import UniversalVisualizer
 from tiny_run import CLASSES, ROOT, TRAIN, VAL, write_config
 
+from cnnrnn_mm.apis import load_trained_model
+from cnnrnn_mm.apis.attention import step_attention
 from cnnrnn_mm.errors import UsageError
 
 TOOLS = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
@@ -176,6 +179,32 @@ def test_verify(run, host, tmp_path, voc_folder):
     list_of = tmp_path / 'broken.log'
     host('misc/verify_dataset.py', run[0], '--out-path', list_of, '--cfg-options', *words)
     assert list_of.read_text().split() == [str(bad)]
+
+
+def test_cam_of_the_first_label(run, host, tmp_path, monkeypatch):
+    """grad-cam's map of a label's score at the first step is ours, which is captum's."""
+    why = 'needs grad-cam 1.4.8 and captum: docs/standard_tools.md'
+    library = pytest.importorskip('pytorch_grad_cam', reason=why)
+    pytest.importorskip('captum', reason=why)
+    if 'use_cuda' not in inspect.signature(library.GradCAM).parameters:
+        pytest.skip(why)
+    maps, draw = [], library.utils.image.show_cam_on_image
+
+    def look(photo, heat, **kwargs):
+        maps.append(heat)
+        return draw(photo, heat, **kwargs)
+
+    monkeypatch.setattr('pytorch_grad_cam.utils.image.show_cam_on_image', look)
+    photo = str(next(run[3].glob('voc/JPEGImages/val_0000.jpg')))
+    layer, words = 'backbone.layer4', ('--save-path', tmp_path / 'cam.png', '--target-category')
+    trained = load_trained_model(run[1], run[0])
+    for label in range(len(CLASSES)):
+        host('visualization/vis_cam.py', photo, *run[:2], '--target-layers', layer, *words, label)
+        ours = step_attention(trained, photo, path=[label], layer=layer, score='logit').maps[0]
+        ours = np.asarray(ours) - float(ours.min())  # grad-cam also subtracts the least value
+        np.testing.assert_allclose(maps[-1], ours / max(ours.max(), 1e-7), atol=1e-3)
+    assert any(one.max() > one.min() for one in maps)
+    assert (tmp_path / 'cam.png').stat().st_size > 500
 
 
 def test_what_needs_one_label_an_image(run, host, tmp_path):

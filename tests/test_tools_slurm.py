@@ -58,7 +58,7 @@ def slurm(tmp_path):
             env={**environment(), 'PATH': path, 'RECORDS': str(tmp_path), **variables},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
 
     return run

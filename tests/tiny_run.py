@@ -95,7 +95,7 @@ def run_tool(*args: object, cwd: Path | None = None) -> subprocess.CompletedProc
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # against hanging alone: a busy machine takes its time
     )
 
 

@@ -8,6 +8,7 @@ The arguments are those of MMPretrain's tool of the same name. Where there is no
 import argparse
 import os
 import sys
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def main() -> None:
             )
             if out is not None:
                 name = f'{index:06d}_{Path(image.path).stem or "image"}.png'
-                write_whole(out / name, lambda path, sheet=sheet: sheet.save(path, format='PNG'))
+                write_whole(out / name, partial(sheet.save, format='PNG'))
             if viewer is not None:
                 viewer.show(np.asarray(sheet), win_name='dataset', wait_time=args.show_interval)
     if out is not None:

@@ -86,7 +86,7 @@ def main() -> None:
         sign = {'mAP': 1, 'nll': -1}[args.select]
         best = max(trials, key=lambda trial: sign * trial.held_out[args.select])
         show(trials, best, args.select)
-        if args.out is not None:
+        if content is not None:
             write_checkpoint(args.out, content, best.share)
             print(f'{args.out} pools in this way')
 

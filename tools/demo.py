@@ -1,9 +1,14 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
-"""Data, training, test and pictures in one go, beside MMPretrain's own multi-label head."""
+"""Data, training, test and pictures in one go, beside MMPretrain's own multi-label head.
+
+Interrupted, the same command goes on from the last whole epoch; once at its end, it starts anew.
+"""
 
 import argparse
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +31,10 @@ MODELS = (
     ('CNN-RNN (CNNRNNHead)', 'cnnrnn_demo', True),
     ('sigmoid a label (MultiLabelLinearClsHead)', 'linear_demo', False),
 )
+#: In the work dir while a demo is not at its end: what it was begun with.
+UNFINISHED = 'unfinished.json'
+#: In a model's folder: names its newest checkpoint.
+LAST = 'last_checkpoint'
 #: Column title, key of the metrics, column of the best figures.
 COLUMNS = (
     ('mAP', 'multi-label/mAP', None),
@@ -56,22 +65,49 @@ def run(*command: object) -> None:
     Console().rule(f'python {" ".join(words)}')
     # Python's warnings of the host stack would fill the screen of a newcomer.
     environment = {'PYTHONWARNINGS': 'ignore', **os.environ}
-    status = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment).returncode
+    # Ctrl-C reaches the tool, too, which would have its own say; so it inherits deafness to that,
+    # and is ended from here.
+    hearing = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, env=environment)
+    signal.signal(signal.SIGINT, hearing)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()  # at any moment: checkpoints are whole or absent
+        process.wait()
+        raise KeyboardInterrupt('the same command goes on after the last whole epoch') from None
     if status != 0:
         raise UsageError(f'python {" ".join(words)} ended with status {status}: see above')
+
+
+def goes_on(args: argparse.Namespace) -> bool:
+    """Whether an unfinished demo of the same settings is there; if not, begin one."""
+    folder, digest = Path(args.work_dir), hashlib.sha256()
+    for path in sorted((ROOT / 'configs').rglob('*.py')):
+        digest.update(path.read_bytes())
+    settings = json.dumps(dict(seed=args.seed, configs=digest.hexdigest()))
+    begun = folder / UNFINISHED
+    if begun.is_file() and begun.read_text(encoding='utf-8') == settings:
+        return True
+    for _, config, _ in MODELS:
+        for old in (*(folder / config).glob('best_*.pth'), folder / config / LAST):
+            old.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    begun.write_text(settings, encoding='utf-8')
+    return False
 
 
 def train_and_test(config: str, args: argparse.Namespace, draw: bool) -> tuple[dict, float]:
     """Train one model, test its best epoch; return the test metrics and the training's seconds."""
     work_dir = Path(args.work_dir).resolve() / config
     start = time.perf_counter()
-    for old in work_dir.glob('best_*.pth'):
-        old.unlink()
+    resume = ('--resume',) if (work_dir / LAST).is_file() else ()
     run(
         'tools/train.py',
         f'configs/{config}.py',
         '--work-dir',
         work_dir,
+        *resume,
         '--cfg-options',
         f'randomness.seed={args.seed}',
     )
@@ -107,13 +143,18 @@ def main() -> None:
     with report_usage_errors():
         root = generate_demo_scenes(ROOT / 'data' / 'demo_scenes')
         console.print(f'Scenes: {root}', soft_wrap=True)
+        resumed = goes_on(args)
+        if resumed:
+            console.print(f'Going on with the unfinished demo in {args.work_dir}', soft_wrap=True)
         results, training = {}, 0.0
         for name, config, draw in MODELS:
             results[name], seconds = train_and_test(config, args, draw)
             training += seconds
         show(results, console)
         pictures = Path(args.work_dir) / MODELS[0][1] / 'pictures'
-        console.print(f'Training took {training:.0f} s for both models together.')
+        (Path(args.work_dir) / UNFINISHED).unlink()
+        since = ' since it was resumed' if resumed else ''
+        console.print(f'Training took {training:.0f} s{since} for both models together.')
         console.print(f'Pictures of predictions: {pictures}', soft_wrap=True)
 
 

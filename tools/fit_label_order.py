@@ -82,6 +82,11 @@ def scores_text(values: tuple[float, ...]) -> str:
     return mean if len(values) == 1 else f'{mean} ± {np.std(values, ddof=1):.1f}'
 
 
+def best_round(rounds: list[OrderRound], figure: str) -> OrderRound:
+    """The first one with the highest figure."""
+    return max(rounds, key=lambda one: one.mean(figure))
+
+
 def main() -> None:
     """Search, print, write."""
     args = parse_args()
@@ -96,11 +101,11 @@ def main() -> None:
         rounds: list[OrderRound] = []
         for one in search_label_order(cfg, args.rounds, args.seeds, args.measure):
             rounds.append(one)
-            best = max(rounds, key=lambda found: found.mean(args.select))
-            console.print(make_table(rounds, best))
+            console.print(make_table(rounds, best_round(rounds, args.select)))
             if one.sequence is not None:
                 begins = ', '.join(map(str, one.arguments()['given'][:8]))
                 console.print(f'Round {one.number} names first: {begins}', soft_wrap=True)
+        best = best_round(rounds, args.select)
         text = json.dumps(best.arguments(), ensure_ascii=False, indent=1) + '\n'
         write_whole(out, lambda unfinished: unfinished.write_text(text, encoding='utf-8'))
         if len(rounds) < args.rounds:

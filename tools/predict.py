@@ -9,6 +9,7 @@ exit status is then 1, and 0 if all were read. With --out nothing is written unl
 import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -90,7 +91,7 @@ def main() -> int:
             check_prediction_file(args.out, inferencer.classes)
         named = dict(required=args.require, forbidden=args.forbid, prefix=args.prefix)
         constraints = {key: labels for key, labels in named.items() if labels}
-        records = inferencer.stream(
+        records: Any = inferencer.stream(
             photos,
             batch_size=args.batch_size,
             num_workers=args.workers,

@@ -5,12 +5,11 @@ import argparse
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from cnnrnn_mm.apis import (
     add_run_arguments,
     apply_run_arguments,
-    check_checkpoint,
     check_data_layout,
     join_processes,
     leave_processes,
@@ -18,6 +17,7 @@ from cnnrnn_mm.apis import (
     use_cached_features,
 )
 from cnnrnn_mm.apis.checkpoints import check_pretrained
+from cnnrnn_mm.apis.resuming import set_start
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +28,8 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue from this checkpoint, or from the last one in the work dir',
+        help='continue from this checkpoint, or from the last one in the work dir; without one, '
+        'start at the beginning, with a warning',
     )
     parser.add_argument(
         '--features', help='train on what tools/extract_features.py wrote to this folder'
@@ -46,8 +47,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_config(args: argparse.Namespace) -> Config:
-    """The config of the run, checked."""
+def make_config(args: argparse.Namespace) -> tuple[Config, str | None]:
+    """The config of the run, checked, and what to warn of."""
     cfg = apply_run_arguments(args.config, args, not args.no_persistent_workers)
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -56,25 +57,22 @@ def make_config(args: argparse.Namespace) -> Config:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
-    if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    start = cfg.get('load_from')
-    if cfg.get('resume') and start is None:
-        start = find_latest_checkpoint(cfg.work_dir)
-    if start is not None:
-        check_checkpoint(start)
+    warning = set_start(cfg, args.resume)
     check_pretrained(cfg.get('model'))
     check_data_layout(cfg, ('train_dataloader', 'val_dataloader'))
-    return cfg if args.features is None else use_cached_features(cfg, args.features)
+    if args.features is not None:
+        cfg = use_cached_features(cfg, args.features)
+    return cfg, warning
 
 
 def main() -> None:
     """Build the runner and train."""
     with report_usage_errors():
-        cfg = make_config(parse_args())
+        cfg, warning = make_config(parse_args())
         join_processes(cfg)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if warning is not None:
+            runner.logger.warning(warning)
         runner.train()
         leave_processes()
 

@@ -74,6 +74,8 @@ def draw(found: StepAttention, score: str, path: Path) -> None:
             zip(found.names, found.probs, found.maps, strict=True), start=1
         )
     ]
+    if found.photo is None:  # no file has none
+        raise UsageError('there is no photo to draw on: give a photo, not an input of the network')
     note = f'{WORDS[found.method]}, {score.replace("_", " ")}, {found.layer}'
     sheet = draw_attention_sheet(found.photo, panels, found.extent, note)
     write_whole(path, lambda unfinished: sheet.save(unfinished, format='PNG'))

@@ -35,7 +35,7 @@ class BatchPredictor:
 
     def __init__(self, model: BaseModel, classes: Sequence[str]) -> None:
         self.model, self.classes = model, tuple(classes)
-        self.postprocessor = getattr(getattr(model, 'head', None), 'postprocessor', None)
+        self.postprocessor: Any = getattr(getattr(model, 'head', None), 'postprocessor', None)
         self._lock = threading.Lock()
 
     @property

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -73,12 +74,10 @@ def browse_split(
 
 
 def _browse(
-    dataset, recorder: '_Recorder', orders: list[OrderLabels], ordered: bool
+    dataset: Any, recorder: '_Recorder', orders: list[OrderLabels], ordered: bool
 ) -> Iterator[BrowsedImage]:
     first = orders[0] if orders else None
-    single = all(
-        one.order == first.order and np.array_equal(one.sequence, first.sequence) for one in orders
-    )
+    single = len(set(map(_order_key, orders))) <= 1
     name = None if first is None else (first.order if single else 'mixed')
     for index in range(len(dataset)):
         recorder.start({})
@@ -102,6 +101,10 @@ def _browse(
         )
 
 
+def _order_key(order: OrderLabels) -> tuple[str, tuple[int, ...] | None]:
+    return order.order, None if order.sequence is None else tuple(order.sequence.tolist())
+
+
 class _Recorder:
     """Keeps what the transforms of a pipeline do to one image."""
 
@@ -115,7 +118,7 @@ class _Recorder:
         self.stages: list[tuple[str, np.ndarray]] = []
         self.unchanged: list[str] = []
 
-    def watch(self, dataset) -> None:
+    def watch(self, dataset: Any) -> None:
         """Record the pipelines of a dataset and of those that it wraps."""
         if isinstance(getattr(dataset, 'pipeline', None), Compose):
             dataset.pipeline = _RecordingCompose(dataset.pipeline.transforms, self)

@@ -50,7 +50,7 @@ def _dict(parent: dict, key: str, path: str) -> dict:
 
 def _check_order(order: Any, whose: str, path: str) -> None:
     """As ``LabelOrderHook`` writes it: a name, and each class id once."""
-    sequence = order.get('sequence') if isinstance(order, dict) else None
+    sequence: Any = order.get('sequence') if isinstance(order, dict) else None
     named = isinstance(order, dict) and isinstance(order.get('order'), str)
     whole = isinstance(sequence, (list, tuple)) and all(type(one) is int for one in sequence)
     if not named or not whole or sorted(sequence) != list(range(len(sequence))):

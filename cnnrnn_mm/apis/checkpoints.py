@@ -46,7 +46,7 @@ def check_checkpoint(path: str) -> None:
     check_checkpoint_parts(checkpoint, path)
 
 
-def _load(path: str):
+def _load(path: str) -> Any:
     """Map the weights instead of reading them, where the file's format allows it."""
     try:
         return torch.load(path, map_location='cpu', weights_only=True, mmap=True)

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from ..errors import UsageError, one_line
 from .config_errors import explain_config_error
 from .config_files import ConfigOptions, read_config
 from .config_numbers import check_numbers
-from .run_errors import explain_run_error
+from .run_errors import explain_interrupt, explain_run_error
 
 __all__ = ['add_run_arguments', 'apply_run_arguments', 'report_usage_errors']
 
 WORKER_PREFIX = f'{UsageError.__module__}.{UsageError.__name__}: '
+INTERRUPTED = 128 + signal.SIGINT
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -92,10 +94,16 @@ def _fill_dataloader(cfg: Config, name: str, no_pin: bool, persistent_workers: b
 def report_usage_errors() -> Iterator[None]:
     """End with one line and exit status 2 where the user can mend what went wrong.
 
-    With the environment variable CNNRNN_TRACEBACK the traceback is shown, too.
+    Ctrl-C ends with one line and exit status 130, as in a shell; a ``KeyboardInterrupt`` with a
+    message shows that. With the environment variable CNNRNN_TRACEBACK the traceback is shown, too.
     """
     try:
         yield
+    except KeyboardInterrupt as interrupt:
+        if os.environ.get('CNNRNN_TRACEBACK'):
+            traceback.print_exc()
+        sys.stderr.write(f'{one_line(explain_interrupt(interrupt))}\n')
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if isinstance(error, UsageError):
             # From a data-loading worker it comes wrapped in that worker's traceback.

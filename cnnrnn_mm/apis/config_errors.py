@@ -53,7 +53,8 @@ def _method_code(name: str) -> object:
 
 def _explain_build(known: dict[str, Any], why: str) -> str:
     """From the local names of MMEngine's ``build_from_cfg``."""
-    cfg, kind, registry = known.get('cfg'), known.get('obj_type'), known.get('registry')
+    cfg, kind = known.get('cfg'), known.get('obj_type')
+    registry: Any = known.get('registry')
     if kind is None:
         if isinstance(cfg, dict):
             return f"an entry of the config has no 'type': {_arguments(cfg)}: add it"
@@ -65,7 +66,7 @@ def _explain_build(known: dict[str, Any], why: str) -> str:
             f'{suggestion(bare, _names(registry))}'
         )
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
-    given = known.get('args') or cfg  # with what the object around it hands on
+    given: Any = known.get('args') or cfg  # with what the object around it hands on
     arguments = _arguments({key: given[key] for key in given if key not in ('type', '_scope_')})
     return f'{name}({arguments}) of the config can not be built ({why}): check its arguments'
 

@@ -17,7 +17,13 @@ __all__ = ['ConfigOptions', 'read_config']
 class ConfigOptions(DictAction):
     """MMEngine's action for ``--cfg-options``, which ends where one is not ``key=value``."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         """See argparse."""
         for text in values:
             if not text.partition('=')[0].strip() or '=' not in text:

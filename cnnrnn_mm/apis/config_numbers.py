@@ -39,7 +39,8 @@ def check_numbers(cfg: Config) -> None:
         whole = not key.endswith('.lr')
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise UsageError(f'{key} of the config is {value!r}: set it to a number')
-        if value < least or (whole and value != int(value)):
+        number = float(value)
+        if not number >= least or (whole and not number.is_integer()):  # NaN is neither
             kind = 'a whole number' if whole else 'a number'
             raise UsageError(f'{key} of the config is {value}: set it to {kind} from {least} on')
 

@@ -4,6 +4,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -54,7 +55,7 @@ def check_data_layout(cfg: Config, dataloaders: tuple[str, ...]) -> None:
             checked.add(repr(parts))
 
 
-def _datasets(cfg) -> Iterator[dict]:
+def _datasets(cfg: Any) -> Iterator[dict]:
     """The datasets in a config, through wrappers."""
     if isinstance(cfg, dict) and 'type' in cfg:
         inner = [cfg[key] for key in ('dataset', 'datasets') if key in cfg]

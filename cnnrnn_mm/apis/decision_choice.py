@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import UsageError
 from ..evaluation import LabelSetMetric
@@ -41,7 +42,7 @@ class DecisionTrial:
 
 @torch.no_grad()
 def try_decisions(
-    model: nn.Module,
+    model: BaseModel,
     loader: Iterable,
     end_biases: Sequence[float] = (-1.0, -0.5, 0.0, 0.5, 1.0),
     num_samples: int = 256,
@@ -99,7 +100,7 @@ def describe_rule(options: dict) -> str:
     return ', '.join(words)
 
 
-def _read_split(model: nn.Module, loader: Iterable) -> tuple[list[tuple], list[Tensor]]:
+def _read_split(model: BaseModel, loader: Iterable) -> tuple[list[tuple], list[Tensor]]:
     """The features of each batch, and the true labels of each image."""
     model.eval()
     feats, truth = [], []
@@ -113,7 +114,7 @@ def _read_split(model: nn.Module, loader: Iterable) -> tuple[list[tuple], list[T
 
 
 def _answer(
-    model: nn.Module, post: PathPostprocessor, feats: list, decision: dict, end_bias: float
+    model: BaseModel, post: PathPostprocessor, feats: list, decision: dict, end_bias: float
 ) -> list[DataSample]:
     post.decision = MODELS.build({**decision, '_scope_': 'cnnrnn_mm'})
     post.end_bias = end_bias

@@ -9,6 +9,7 @@ import copy
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.runner import load_checkpoint, set_random_seed
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
@@ -64,7 +65,7 @@ def _check_fit(model: nn.Module, weights: dict, checkpoint: str) -> None:
 
 
 @torch.no_grad()
-def compute_features(model: nn.Module, inputs: Tensor) -> Tensor:
+def compute_features(model: BaseModel, inputs: Tensor) -> Tensor:
     """Features (N, F) or maps (N, F, h, w) of a batch, on the CPU."""
     images = model.data_preprocessor(dict(inputs=inputs), training=False)['inputs']
     stages = model.extract_feat(images, stage='neck')

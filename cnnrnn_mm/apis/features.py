@@ -101,7 +101,7 @@ def extract_features(
         date=datetime.datetime.now().astimezone().isoformat(timespec='seconds'),
     )
     with FeatureWriter(folder, meta, images.annotations, images.classes, overwrite) as writer:
-        loader = DataLoader(
+        loader: DataLoader = DataLoader(
             images,
             meta['batch_size'],
             sampler=range(writer.done, len(images)),
@@ -168,8 +168,8 @@ def _collate(items: list[list[ImageView]]) -> tuple[list[Tensor], list[list[dict
                 'would depend on each other; let the pipeline give all images one size'
             )
         batches.append(default_collate(view))
-    boxes = [[view.boxes for view in item] for item in items]
-    return batches, None if boxes[0][0] is None else boxes
+    boxes = [[view.boxes for view in item if view.boxes is not None] for item in items]
+    return batches, boxes if boxes[0] else None
 
 
 def _mirror(inputs: Tensor) -> Tensor:

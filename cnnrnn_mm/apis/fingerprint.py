@@ -120,7 +120,7 @@ def _differ(name: str, cached: Any, ours: Any) -> tuple[str, str]:
             if key == 'pipeline' or all(isinstance(one, dict) for one in pair):
                 return _differ(f'{name}.{key}', *pair)
             if cached.get('type') == ours.get('type'):
-                return tuple(f'{name}.{key}={_show(one)}' for one in pair)
+                return f'{name}.{key}={_show(pair[0])}', f'{name}.{key}={_show(pair[1])}'
             break
         return f'{name} {_show(cached)}', f'{name} {_show(ours)}'
     if all(isinstance(one, list) and isinstance((one or [{}])[0], dict) for one in (cached, ours)):
@@ -131,14 +131,16 @@ def _differ(name: str, cached: Any, ours: Any) -> tuple[str, str]:
 def _differ_in_pipeline(cached: list[dict], ours: list[dict]) -> tuple[str, str]:
     longest = max(len(cached), len(ours))
     for place in range(longest):
-        pair = [values[place] if place < len(values) else None for values in (cached, ours)]
-        if pair[0] == pair[1]:
+        left, right = (one[place] if place < len(one) else None for one in (cached, ours))
+        if left == right:
             continue
-        if None in pair or pair[0]['type'] != pair[1]['type']:
-            return tuple(_show(one) for one in pair)
-        keys = sorted(key for key in {*pair[0], *pair[1]} if pair[0].get(key) != pair[1].get(key))
-        kind = pair[0]['type']
-        return tuple(_show({'type': kind, **{key: one.get(key) for key in keys}}) for one in pair)
+        if left is not None and right is not None and left['type'] == right['type']:
+            keys = sorted(key for key in {*left, *right} if left.get(key) != right.get(key))
+            left, right = (
+                {'type': one['type'], **{key: one.get(key) for key in keys}}
+                for one in (left, right)
+            )
+        return _show(left), _show(right)
     raise AssertionError('the pipelines are equal')
 
 

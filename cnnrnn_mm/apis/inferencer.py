@@ -84,7 +84,7 @@ class MultiLabelInferencer(BaseInferencer):
         device: str | torch.device | None = None,
         classes: Sequence[str] | None = None,
         cfg_options: dict[str, Any] | None = None,
-        **limits: float,
+        **limits: Any,
     ) -> 'MultiLabelInferencer':
         """From a checkpoint alone, whose config is inside.
 
@@ -226,7 +226,7 @@ class MultiLabelInferencer(BaseInferencer):
     ) -> list[np.ndarray | None]:
         """Draw the photos of a batch that were read."""
         return [
-            None if sample is None else drawer.draw(photo, pixels, sample)
+            None if sample is None or pixels is None else drawer.draw(photo, pixels, sample)
             for photo, pixels, sample in zip(inputs, batch.pixels, preds, strict=True)
         ]
 
@@ -244,11 +244,11 @@ class MultiLabelInferencer(BaseInferencer):
         in_order = self.predictor.postprocessor is not None
         records = []
         for place, (photo, sample) in enumerate(zip(inputs, preds, strict=True)):
-            if sample is None:
+            size = batch.sizes[place]
+            if sample is None or size is None:
                 records.append({'photo': photo.path, 'error': batch.errors[place]})
                 continue
-            sample, size = sample.cpu(), batch.sizes[place]
             records.append(
-                make_record(sample, self.classes, photo.path, size, num_marginals, in_order)
+                make_record(sample.cpu(), self.classes, photo.path, size, num_marginals, in_order)
             )
         return records

@@ -90,7 +90,13 @@ def _named(model: str) -> tuple[Config, str | None]:
     return info.config, info.weights
 
 
-def _built(model, path, device, classes, cfg_options) -> BaseModel:
+def _built(
+    model: BaseModel,
+    path: str | None,
+    device: str | torch.device | None,
+    classes: Sequence[str] | None,
+    cfg_options: dict[str, Any] | None,
+) -> BaseModel:
     if path is not None or cfg_options:
         raise UsageError(
             'a built model has its weights and its config: give a config and the checkpoint instead'
@@ -106,7 +112,12 @@ def _built(model, path, device, classes, cfg_options) -> BaseModel:
     return model if device is None else model.to(device)
 
 
-def _untrained(cfg: Config, device, classes, cfg_options) -> BaseModel:
+def _untrained(
+    cfg: Config,
+    device: str | torch.device | None,
+    classes: Sequence[str] | None,
+    cfg_options: dict[str, Any] | None,
+) -> BaseModel:
     cfg = cfg.copy()
     if cfg_options:
         cfg.merge_from_dict(cfg_options)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -155,7 +156,7 @@ class JointEmbedding:
         return PhotoVectors(names, torch.zeros(0, size) if stacked is None else stacked, errors)
 
 
-def _features(model: nn.Module, data: dict) -> Any:
+def _features(model: BaseModel, data: dict) -> Any:
     """What backbone and neck give; some necks read the data samples, too."""
     if hasattr(model, 'locate'):
         return model.locate(data['inputs'], data['data_samples'])

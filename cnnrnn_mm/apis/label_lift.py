@@ -4,6 +4,8 @@
 Axis letters: N images, C classes, k neighbours of a label, P pairs, R draws.
 """
 
+from typing import Any
+
 import numpy as np
 
 __all__ = ['measure_lift']
@@ -50,7 +52,7 @@ def measure_lift(
     counted = (counts[first] > 0) & (counts[second] > 0)
     first, second = first[counted], second[counted]
     there = np.flatnonzero(counts > 0)
-    result = {'images': len(presence), 'labels': len(there), 'pairs': len(first)}
+    result: dict[str, Any] = {'images': len(presence), 'labels': len(there), 'pairs': len(first)}
     names = ('mean', 'median', 'pooled', 'together')
     if not len(first):
         return {**result, **dict.fromkeys(names)}

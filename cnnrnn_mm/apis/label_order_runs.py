@@ -103,7 +103,7 @@ def train_in_order(
     single = transform.order not in NO_SINGLE_ORDER
     return OrderRun(
         transform.order,
-        tuple(transform.sequence.tolist()) if single else None,
+        tuple(transform.fitted().tolist()) if single else None,
         None if classes is None else tuple(classes),
         {metric: float(metrics[f'{PREFIX}/{metric}']) for metric in METRICS},
         np.where(there, ease, np.nan),

@@ -92,7 +92,6 @@ def search_label_order(
         runs = [train_in_order(cfg, sequence, number, seed, measure) for seed in seeds]
         first = runs[0]
         ease = np.mean([run.ease for run in runs], axis=0)
-        known = before is not None and first.sequence is not None
         yield OrderRound(
             number,
             first.name if number == 1 else 'easiest_first',
@@ -100,7 +99,9 @@ def search_label_order(
             first.classes,
             {metric: tuple(run.scores[metric] for run in runs) for metric in METRICS},
             ease,
-            rank_correlation(before, first.sequence) if known else None,
+            None
+            if before is None or first.sequence is None
+            else rank_correlation(before, first.sequence),
         )
         before = first.sequence
         seen.add(before)

@@ -3,6 +3,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ __all__ = ['dataset_statistics', 'write_report']
 MAX_Q = 0.01
 
 
-def dataset_statistics(dataset, folds: int = 5, seed: int = 0) -> LabelStatistics:
+def dataset_statistics(dataset: Any, folds: int = 5, seed: int = 0) -> LabelStatistics:
     """Count the label sets of a dataset, without loading an image.
 
     Raises:

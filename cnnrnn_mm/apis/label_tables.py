@@ -1,7 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Label statistics as tables on the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -90,7 +90,7 @@ def _print_pairs(console: Console, title: str, pairs: list[dict]) -> None:
 
 
 def _print_table(
-    console: Console, title: str, head: Iterable[str], rows: list[tuple[str, ...]]
+    console: Console, title: str, head: Iterable[str], rows: Sequence[tuple[str, ...]]
 ) -> None:
     """Columns whose title starts with '<' hold names: flush left, and folded where too wide."""
     if not rows:

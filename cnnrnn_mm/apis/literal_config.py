@@ -34,7 +34,10 @@ def read_literal_config(text: str, origin: str) -> Config:
         for statement in body:
             if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
                 raise ValueError(ast.unparse(statement))
-            values[statement.targets[0].id] = _value(statement.value)
+            target = statement.targets[0]
+            if not isinstance(target, ast.Name):
+                raise ValueError(ast.unparse(statement))
+            values[target.id] = _value(statement.value)
         return Config(values)
     except (
         SyntaxError,
@@ -52,7 +55,7 @@ def read_literal_config(text: str, origin: str) -> Config:
         ) from None
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr | None) -> Any:
     """The value of a literal; raises ``ValueError`` on anything else."""
     if isinstance(node, ast.Call):
         return _dict(node)
@@ -70,10 +73,12 @@ def _value(node: ast.expr) -> Any:
         return NAMES[node.id]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_value(node.operand)
+    if node is None:  # ** in a dict
+        raise ValueError('**')
     return ast.literal_eval(node)
 
 
-def _dict(node: ast.Call) -> dict:
+def _dict(node: ast.Call) -> dict | set:
     """``dict(a=1)``, ``dict({'a.b': 1})``, and ``set()``."""
     name = node.func.id if isinstance(node.func, ast.Name) else ''
     if name == 'set' and not node.args and not node.keywords:

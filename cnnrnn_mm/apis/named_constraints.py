@@ -15,14 +15,12 @@ __all__ = ['name_constraints', 'spread_constraints']
 LISTS = ('required', 'forbidden', 'prefix', 'order')
 
 
-def name_constraints(
-    given: Mapping[str, Any], classes: Sequence[str], base: Constraints
-) -> dict[str, Any]:
+def name_constraints(given: Any, classes: Sequence[str], base: Constraints) -> dict[str, Any]:
     """Constraints with class ids, checked.
 
     Args:
-        given: Any of the arguments of :class:`cnnrnn_mm.search.Constraints`; each label is a class
-            name or an id.
+        given: A mapping of any of the arguments of :class:`cnnrnn_mm.search.Constraints`; each
+            label is a class name or an id.
         classes: The names.
         base: The constraints that they are added to.
 

@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Neighbours of labels and photos as tables on the terminal."""
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -41,7 +42,7 @@ def print_neighbors(report: dict[str, Any], console: Console, top: int = 20) -> 
         table = Table(title=title, box=SIMPLE_HEAD, title_justify='left')
         table.add_column(own, overflow='fold')
         table.add_column('nearest first', overflow='fold')
-        shown = {'photo': _short, 'label': str}
+        shown: dict[str, Callable[[str], str]] = {'photo': _short, 'label': str}
         for one in rows[:top]:
             near = ', '.join(
                 f'{shown[other](two[other])} {two[value]:.2f}' for two in one['nearest']

@@ -62,7 +62,9 @@ class PhotoPipeline:
         UsageError: If it does not begin with a transform that loads an image.
     """
 
-    def __init__(self, transforms: Sequence[dict], scope: str = 'mmpretrain', **reading) -> None:
+    def __init__(
+        self, transforms: Sequence[dict], scope: str = 'mmpretrain', **reading: Any
+    ) -> None:
         with DefaultScope.overwrite_default_scope(scope):
             built = [TRANSFORMS.build(dict(one)) for one in transforms]
         if not built or not isinstance(built[0], LoadImageFromFile):

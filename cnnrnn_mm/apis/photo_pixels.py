@@ -67,7 +67,7 @@ def picture_pixels(picture: Image.Image, name: str, turn: bool = True) -> np.nda
 def is_translucent(picture: Image.Image, name: str) -> bool:
     """Whether any pixel of an image with transparency is not opaque."""
     load_picture(picture, name)
-    return picture.convert('RGBA').getchannel('A').getextrema()[0] < 255
+    return bool(np.asarray(picture.convert('RGBA').getchannel('A')).min() < 255)
 
 
 def load_picture(picture: Image.Image, name: str) -> None:

@@ -8,6 +8,7 @@ import mmcv
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..datasets.pixel_limit import MAX_PIXELS
 from ..errors import UsageError
 from .photo_download import download_photo
 from .photo_inputs import Photo, is_address
@@ -15,8 +16,6 @@ from .photo_pixels import array_pixels, is_translucent, load_picture, picture_pi
 
 __all__ = ['MAX_PIXELS', 'PhotoReader']
 
-#: Pillow's own limit, above which it takes a picture for an attack.
-MAX_PIXELS = 178_956_970
 ORIENTATION = 0x0112  # the EXIF tag
 #: OpenCV has long turned these as EXIF says; for other formats it depends on its version.
 TURNED_BY_DECODER = ('JPEG', 'MPO')

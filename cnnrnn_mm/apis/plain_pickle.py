@@ -6,6 +6,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,11 +51,12 @@ class _Rebuild:
     """Calls a function, and lets the pickle change nothing about it, which a function would."""
 
     __slots__ = ('_function',)
+    _function: Callable
 
     def __init__(self, function: Callable) -> None:
         object.__setattr__(self, '_function', function)
 
-    def __call__(self, *args) -> object:
+    def __call__(self, *args: Any) -> object:
         return self._function(*args)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -112,7 +114,9 @@ class _Array(np.ndarray):
         super().__setstate__((version, shape, number.dtype, is_fortran, content))
 
 
-def _from_buffer(content: bytes, number: _Number, shape: tuple, order: str) -> np.ndarray:
+def _from_buffer(
+    content: bytes, number: _Number, shape: tuple, order: Literal['C', 'F']
+) -> np.ndarray:
     return np.frombuffer(content, number.dtype).reshape(shape, order=order)
 
 

@@ -60,8 +60,7 @@ def write_predictions(path: str | Path, records: Iterable[dict[str, Any]]) -> No
 
     def fill(unfinished: Path) -> None:
         # What a file's name holds that is no UTF-8 is escaped; JSON reads that back.
-        options = dict(encoding='utf-8', errors='backslashreplace', newline='')
-        with open(unfinished, 'w', **options) as file:
+        with open(unfinished, 'w', encoding='utf-8', errors='backslashreplace', newline='') as file:
             write(file, records)
 
     write_whole(path, fill)

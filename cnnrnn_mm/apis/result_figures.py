@@ -130,7 +130,7 @@ def _labels_with_areas(truth: SplitTruth) -> tuple[np.ndarray, np.ndarray, np.nd
     target = truth.target.numpy()
     found = [
         (image, label, area)
-        for image, areas in enumerate(truth.areas)
+        for image, areas in enumerate(truth.areas or ())
         for label, area in areas.items()
         if 0 <= label < target.shape[1] and target[image, label]
     ]

@@ -7,6 +7,7 @@ Axis letters: N images, C classes.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class SplitTruth:
     areas: list[dict[int, float]] | None
 
 
-def read_truth(dataset) -> SplitTruth:
+def read_truth(dataset: Any) -> SplitTruth:
     """Read a dataset's annotations.
 
     Raises:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import MessageHub
 
-__all__ = ['explain_run_error']
+__all__ = ['explain_interrupt', 'explain_run_error']
 
 #: What torch's DataLoader says when one of its processes has gone.
 WORKER = re.compile(r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.+)', re.DOTALL)
@@ -20,7 +20,7 @@ STALLED = re.compile(r'DataLoader timed out after (\d+) seconds')
 GONE = ('Connection closed by peer', 'Connection reset by peer', 'Broken pipe', 'remote process')
 SILENT = ('Timed out waiting', 'timed out', 'Watchdog caught collective operation timeout')
 #: Seconds that a process may take to end once its connection is broken.
-LONGEST_END = 3.0
+LONGEST_END = 10.0
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,6 +37,15 @@ def explain_run_error(error: BaseException) -> str | None:
         return _explain(error)
     except RuntimeError as interrupting:  # torch raises a worker's end wherever the process is then
         return _explain(interrupting)
+
+
+def explain_interrupt(interrupt: KeyboardInterrupt) -> str:
+    """One line for a run that was ended with Ctrl-C, and how to go on, if a checkpoint tells."""
+    said = str(interrupt)
+    if not said:
+        last = MessageHub.get_current_instance().runtime_info.get('last_ckpt')
+        said = f'continue with --resume (from {last})' if last else ''
+    return f'interrupted: {said}' if said else 'interrupted'
 
 
 def _explain(error: BaseException) -> str | None:

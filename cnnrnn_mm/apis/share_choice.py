@@ -9,9 +9,11 @@ Axis letters: N images, C labels.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from torch import Tensor
 
 from ..errors import UsageError
 from ..evaluation.functional import average_precision, mean_over_classes
@@ -113,7 +115,7 @@ def measure_share(
 
 
 @torch.no_grad()
-def try_shares(model: nn.Module, loader: Iterable, folds: int = 5) -> list[ShareTrial]:
+def try_shares(model: BaseModel, loader: Iterable, folds: int = 5) -> list[ShareTrial]:
     """Try every way to set the share on a split.
 
     Args:
@@ -131,13 +133,13 @@ def try_shares(model: nn.Module, loader: Iterable, folds: int = 5) -> list[Share
         raise UsageError(
             f'the split has {len(truth)} photos for {folds} parts: give more photos, or fewer parts'
         )
-    ways = {
+    ways: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         'paths alone': lambda *_: torch.zeros(truth.shape[1]),
         'label head alone': lambda *_: torch.ones(truth.shape[1]),
         'half': lambda *_: torch.full(truth.shape[1:], 0.5),
         'best mAP': best_share,
         'likelihood': fit_share,
-        'likelihood, by label': lambda *given: fit_share(*given, by_label=True),
+        'likelihood, by label': partial(fit_share, by_label=True),
     }
     part = torch.arange(len(truth)) % folds
     trials = []
@@ -152,7 +154,7 @@ def try_shares(model: nn.Module, loader: Iterable, folds: int = 5) -> list[Share
     return trials
 
 
-def _read_split(model: nn.Module, loader: Iterable) -> tuple[Tensor, Tensor, Tensor]:
+def _read_split(model: BaseModel, loader: Iterable) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities from paths and from the label head, and the truth, (N, C) each."""
     head = model.head
     if not isinstance(head, HybridHead):
@@ -161,7 +163,8 @@ def _read_split(model: nn.Module, loader: Iterable) -> tuple[Tensor, Tensor, Ten
             'HybridHead'
         )
     model.eval()
-    before, found, truth = head.share.clone(), {0.0: [], 1.0: []}, []
+    before, truth = head.share.clone(), []
+    found: dict[float, list[Tensor]] = {0.0: [], 1.0: []}
     try:
         for batch in loader:
             data = model.data_preprocessor(batch, False)

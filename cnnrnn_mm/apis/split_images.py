@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import BaseDataset, Compose
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -94,9 +94,12 @@ class SplitImages(Dataset):
             pipelines += [_without_order(training, 'training')] * copies
         check_data_layout(cfg, (f'{split}_dataloader',))
         self.seed = seed
-        self.annotations, self._places, self._leaves = [], [], []
+        self.annotations: list[dict[str, Any]] = []
+        self._places: list[tuple[int, int]] = []  # leaf and index in it
+        self._leaves: list[list[Any]] = []  # the datasets of the views
         self._has_objects = False
-        seen, objects = set(), hashlib.sha256()
+        seen: set[str] = set()
+        objects = hashlib.sha256()
         for leaf in leaves(cfg[f'{split}_dataloader'].dataset):
             self._add(_build(leaf), pipelines, seen, objects)
         self.classes = class_names(self._leaves[0][0])
@@ -108,7 +111,9 @@ class SplitImages(Dataset):
             name = 'training' if number else f'the {split} split'
             check_boxes_move(transforms, self._has_objects, name)
 
-    def _add(self, dataset: Dataset, pipelines: list[list[dict]], seen: set[str], objects) -> None:
+    def _add(
+        self, dataset: BaseDataset, pipelines: list[list[dict]], seen: set[str], objects: Any
+    ) -> None:
         """Add the images of a dataset that were not seen yet, and their objects to a digest."""
         views = []
         for pipeline in pipelines:
@@ -151,7 +156,7 @@ class SplitImages(Dataset):
         return ImageView(item['inputs'], {'img_shape': tuple(item['inputs'].shape[-2:]), **boxes})
 
 
-def _build(leaf: dict) -> Dataset:
+def _build(leaf: dict) -> BaseDataset:
     """A dataset of the host with its annotations read, whose pipeline is to be set."""
     dataset = DATASETS.build(_with_pipeline(leaf, []))
     if not hasattr(dataset, 'get_data_info') or not hasattr(dataset, 'pipeline'):
@@ -184,7 +189,7 @@ def _with_boxes(pack: dict) -> dict:
     return {**pack, 'algorithm_keys': tuple(dict.fromkeys(keys))}
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Arrays and tensors as lists."""
     return value.tolist() if hasattr(value, 'tolist') else value
 

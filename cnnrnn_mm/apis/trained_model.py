@@ -15,9 +15,9 @@ from urllib.error import URLError
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope, init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
-from torch import nn
 
 from ..datasets.label_checks import check_class_names
 from ..engine.hooks.label_order_hook import tell_heads
@@ -48,7 +48,7 @@ class TrainedModel:
         checkpoint: Where the weights come from.
     """
 
-    model: nn.Module
+    model: BaseModel
     classes: tuple[str, ...]
     pipeline: list[dict]
     cfg: Config
@@ -128,7 +128,7 @@ def _read(checkpoint: str) -> dict:
         raise UsageError(f'{checkpoint}: {error}') from None
 
 
-def _config(config, meta: dict, checkpoint: str) -> Config:
+def _config(config: str | Path | Config | None, meta: dict, checkpoint: str) -> Config:
     if isinstance(config, Config):
         return copy.deepcopy(config)
     if config is not None:
@@ -158,14 +158,14 @@ def _on_images(cfg: Config, checkpoint: str) -> Config:
     return cfg
 
 
-def _build(cfg: Config) -> nn.Module:
+def _build(cfg: Config) -> BaseModel:
     model_cfg = copy.deepcopy(cfg.model)
     model_cfg['data_preprocessor'] = copy.deepcopy(preprocessor_of(cfg))
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmpretrain'):
         return MODELS.build(model_cfg)
 
 
-def _load(model: nn.Module, weights: dict, checkpoint: str) -> None:
+def _load(model: BaseModel, weights: dict, checkpoint: str) -> None:
     """Load all weights; those that are missing would stay random, unnoticed."""
     weights = {name.removeprefix('module.'): value for name, value in weights.items()}
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -191,7 +191,9 @@ def _load(model: nn.Module, weights: dict, checkpoint: str) -> None:
     model.load_state_dict(weights)
 
 
-def _classes(given, meta: dict, cfg: Config, model: nn.Module, checkpoint: str) -> tuple[str, ...]:
+def _classes(
+    given: Sequence[str] | None, meta: dict, cfg: Config, model: BaseModel, checkpoint: str
+) -> tuple[str, ...]:
     """The class names, which have to be as many as the head has classes."""
     own = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
     config = _config_classes(cfg)

@@ -3,6 +3,7 @@
 
 import pickle
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -12,13 +13,13 @@ from ..errors import UsageError
 __all__ = ['check_labels', 'class_names', 'infos', 'read_labels']
 
 
-def class_names(dataset) -> list[str] | None:
+def class_names(dataset: Any) -> list[str] | None:
     """The class names of a dataset, or None where it has none (the host's multi-task format)."""
     classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
     return None if classes is None else [str(name) for name in classes]
 
 
-def read_labels(dataset, task: str | None = None) -> tuple[list[np.ndarray], list[str]]:
+def read_labels(dataset: Any, task: str | None = None) -> tuple[list[np.ndarray], list[str]]:
     """The label lists of all images, without loading an image.
 
     Args:
@@ -85,13 +86,13 @@ def check_labels(labels: Sequence[np.ndarray], paths: Sequence[str], num_classes
         )
 
 
-def describe(dataset) -> str:
+def describe(dataset: Any) -> str:
     """A name for messages: type and where it reads from."""
     source = getattr(dataset, 'image_set_path', '') or getattr(dataset, 'ann_file', '')
     return f'{type(dataset).__name__}({source})' if source else type(dataset).__name__
 
 
-def infos(dataset) -> Iterator[dict]:
+def infos(dataset: Any) -> Iterator[dict]:
     """The annotation of each image, as the outermost dataset counts them; to be read only."""
     if getattr(type(dataset), 'get_data_info', None) is BaseDataset.get_data_info:
         return _stored_infos(dataset)

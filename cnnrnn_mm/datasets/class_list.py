@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
 from ..errors import UsageError
 from .label_checks import check_class_names
@@ -10,6 +11,10 @@ from .label_checks import check_class_names
 __all__ = ['class_list']
 
 
+@overload
+def class_list(classes: Sequence[str] | str | Path) -> tuple[str, ...]: ...
+@overload
+def class_list(classes: None) -> None: ...
 def class_list(classes: Sequence[str] | str | Path | None) -> tuple[str, ...] | None:
     """Names in the order of the class ids.
 

@@ -1,6 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Multi-label COCO, straight from the instances files."""
 
+from typing import Any
+
 from ..registry import DATASETS
 from .annotations import describe
 from .label_table import LabelTable
@@ -54,7 +56,7 @@ class CocoMultiLabel(TableDataset):
         crowd: str = 'keep',
         empty: str = 'keep',
         boxes: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.crowd, self.empty, self.boxes = crowd, empty, boxes
         super().__init__(ann_file, **kwargs)

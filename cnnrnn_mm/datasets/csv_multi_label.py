@@ -2,6 +2,7 @@
 """Images and labels from a plain CSV file."""
 
 import os
+from typing import Any
 
 from ..errors import UsageError
 from ..registry import DATASETS
@@ -61,7 +62,7 @@ class CsvMultiLabel(TableDataset):
         labels_column: str = 'labels',
         one_hot: bool = False,
         encoding: str = 'utf-8',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self.classes_from = classes_from
         self.layout = CsvLayout(

@@ -71,8 +71,8 @@ class FastPacking:
         labels = [np.asarray(info['gt_label'], dtype=np.int64) for info in infos]
         sizes = [len(one) for one in labels]
         flat = np.concatenate(labels)
-        if self.order is not None:
-            sequence = self.order.sequence
+        sequence = None if self.order is None else self.order.sequence
+        if sequence is not None:
             ranks = np.empty_like(sequence)
             ranks[sequence] = np.arange(len(sequence))
             check_labels(labels, [str(info.get('img_path', '?')) for info in infos], len(ranks))

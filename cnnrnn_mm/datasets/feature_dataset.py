@@ -6,6 +6,7 @@ Axis letters: N images of a batch, V views of an image, F image feature size.
 
 import os
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class FeatureDataset(MultiLabelDataset):
         dataset: dict | None = None,
         flip_prob: float = 0.5,
         unreadable: str = 'error',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if not 0 <= flip_prob <= 1:
             raise UsageError(f'flip_prob is {flip_prob}: set it to a value in [0, 1]')
@@ -94,33 +95,35 @@ class FeatureDataset(MultiLabelDataset):
             info.pop('sample_idx', None)
             for key in GROUND_TRUTH:  # those of the view that is drawn take their place
                 wanted = info.pop(key, None) is not None or wanted
-            row = self._find_row(info, rows, describe(inner))
+            row = self._find_row(info, rows, self.cached, describe(inner))
             if row is not None:
                 found.append({**info, 'feature_row': row})
         if wanted:
-            self._check_boxes(inner)
+            self._check_boxes(inner, self.cached)
         else:
             self._box_keys = tuple(key for key in self._box_keys if key not in GROUND_TRUTH)
         return found
 
-    def _check_boxes(self, inner) -> None:
+    def _check_boxes(self, inner: Any, cached: CachedFeatures) -> None:
         """The cache must have boxes of the classes of the dataset with the images."""
         if self._boxes is None or 'gt_bboxes' not in self._boxes[0][0]:
             raise UsageError(
-                f'{describe(inner)} has boxes=True, but {self.cached.folder} was made without '
-                f'boxes: {_remake(self.cached)}'
+                f'{describe(inner)} has boxes=True, but {cached.folder} was made without '
+                f'boxes: {_remake(cached)}'
             )
         names = class_names(inner)
-        if names != self.cached.classes:
+        if names != cached.classes:
             raise UsageError(
-                f'{describe(inner)} has other classes than {self.cached.folder}, whose boxes would '
-                f'mean something else: {_remake(self.cached)}'
+                f'{describe(inner)} has other classes than {cached.folder}, whose boxes would '
+                f'mean something else: {_remake(cached)}'
             )
 
-    def _find_row(self, info: dict, rows: dict[str, int], name: str) -> int | None:
+    def _find_row(
+        self, info: dict, rows: dict[str, int], cached: CachedFeatures, name: str
+    ) -> int | None:
         """The row of an image's features; None for one that is to be skipped."""
         path = str(info.get('img_path'))
-        row, cached = rows.get(path), self.cached
+        row = rows.get(path)
         if row is None:
             if self.unreadable == 'skip' and why_unreadable(path):
                 return None
@@ -136,9 +139,16 @@ class FeatureDataset(MultiLabelDataset):
             )
         return row
 
+    @property
+    def _cache(self) -> CachedFeatures:
+        """The cache; read now where ``lazy_init`` put it off."""
+        if self.cached is None:
+            self.full_init()
+        return cast(CachedFeatures, self.cached)
+
     def draw_views(self, count: int) -> np.ndarray:
         """The number of the view (count,) for each image, drawn by numpy's global generator."""
-        kinds = self.cached.meta['views']
+        kinds = self._cache.meta['views']
         if self.test_mode or len(kinds) == 1:
             return np.zeros(count, dtype=np.int64)
         draws = np.random.random(count)
@@ -149,23 +159,23 @@ class FeatureDataset(MultiLabelDataset):
 
     def with_feature(self, info: dict, view: int) -> dict:
         """The annotation as the image's own pipeline would leave it, without the feature."""
-        kinds = self.cached.meta['views']
+        kinds = self._cache.meta['views']
         if MIRRORED in kinds and not self.test_mode:
             flip = kinds[view] == MIRRORED
             info.update(flip=flip, flip_direction='horizontal' if flip else None)
         return info
 
     def _add_boxes(self, info: dict, row: int, view: int) -> None:
-        shown = self._boxes[row][view]
-        info.update((key, shown[key]) for key in self._box_keys if key in shown)
+        if self._boxes is not None:
+            shown = self._boxes[row][view]
+            info.update((key, shown[key]) for key in self._box_keys if key in shown)
 
     def prepare_data(self, idx: int) -> dict | None:
         """Add the feature to the annotation, and run the pipeline."""
         info = self.get_data_info(idx)
         view, row = int(self.draw_views(1)[0]), info.pop('feature_row')
-        if self._boxes is not None:
-            self._add_boxes(info, row, view)
-        feature = torch.from_numpy(np.array(self.cached.views[row, view]))
+        self._add_boxes(info, row, view)
+        feature = torch.from_numpy(np.array(self._cache.views[row, view]))
         return self.pipeline({**self.with_feature(info, view), 'img': feature})
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
@@ -178,7 +188,7 @@ class FeatureDataset(MultiLabelDataset):
             return [self[index] for index in indices]
         views = self.draw_views(len(infos))
         rows = [info.pop('feature_row') for info in infos]
-        features = torch.from_numpy(self.cached.views[rows, views])  # (N, F), read at once
+        features = torch.from_numpy(self._cache.views[rows, views])  # (N, F), read at once
         if self._boxes is not None:
             for info, row, view in zip(infos, rows, views.tolist(), strict=True):
                 self._add_boxes(info, row, view)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from .label_checks import (
 )
 
 __all__ = ['LabelTable', 'leaves_folder', 'write_whole']
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,14 @@ class LabelTable:
     def select(self, rows: Sequence[int]) -> 'LabelTable':
         """The table of some of the images, in the order of ``rows``."""
 
-        def pick(column: Sequence | None) -> list | None:
+        def pick(column: Sequence[T] | None) -> list[T] | None:
             return None if column is None else [column[row] for row in rows]
 
         numbers = range(len(self.img_paths)) if self.numbers is None else self.numbers
         return replace(
             self,
-            img_paths=pick(self.img_paths),
-            labels=pick(self.labels),
+            img_paths=[self.img_paths[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
             difficult=pick(self.difficult),
             areas=pick(self.areas),
             boxes=pick(self.boxes),
@@ -133,7 +136,7 @@ class LabelTable:
         infos = []
         for row, path in enumerate(self.img_paths):
             img_path = prefix + path if self.rooted else os.path.join(img_folder, path)
-            info = dict(img_path=img_path, gt_label=list(self.labels[row]))
+            info: dict[str, Any] = dict(img_path=img_path, gt_label=list(self.labels[row]))
             if self.difficult is not None:
                 info['gt_label_difficult'] = list(self.difficult[row])
             if self.areas is not None:
@@ -163,7 +166,7 @@ class LabelTable:
         return f'{self.source}: image {self.img_paths[row]} ({self.where(row)})'
 
     def _check_disjoint(self) -> None:
-        for row, ids in enumerate(self.difficult):
+        for row, ids in enumerate(self.difficult or ()):
             if ids and not set(ids).isdisjoint(self.labels[row]):
                 raise UsageError(
                     f'{self._name(row)} has a label that is difficult and not difficult at once: '

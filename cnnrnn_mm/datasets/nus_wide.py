@@ -1,6 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """NUS-WIDE, straight from the official files."""
 
+from typing import Any
+
 from ..registry import DATASETS
 from .label_checks import check_choice
 from .label_table import LabelTable
@@ -53,7 +55,7 @@ class NUSWide(TableDataset):
         empty: str = 'keep',
         missing: str = 'skip',
         data_prefix: str | dict = 'Flickr',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_choice('split', split, tuple(IMAGE_LISTS))
         self.split, self.concepts, self.empty, self.missing = split, concepts, empty, missing

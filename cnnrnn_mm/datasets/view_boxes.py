@@ -7,7 +7,7 @@ A view's entry has ``img_shape`` (H, W), the network's input, and those of ``gt_
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,10 @@ def read_boxes(path: Path, images: int, views: int) -> list[list[ViewBoxes]] | N
 
 
 def _view(view: ViewBoxes) -> ViewBoxes:
-    kinds = {'img_shape': tuple, 'gt_bboxes_labels': lambda ids: np.array(ids, dtype=np.int64)}
+    kinds: dict[str, Callable[[Any], Any]] = {
+        'img_shape': tuple,
+        'gt_bboxes_labels': lambda ids: np.array(ids, dtype=np.int64),
+    }
     return {key: kinds.get(key, as_boxes)(value) for key, value in view.items()}
 
 

@@ -1,6 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Pascal VOC with a choice of what difficult objects are in training."""
 
+from typing import Any
+
 from mmpretrain.datasets import VOC
 
 from ..registry import DATASETS
@@ -54,11 +56,11 @@ class VOCMultiLabel(VOC):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         difficult: str = 'negative',
         unknown: str = 'warn',
         boxes: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_choice('difficult', difficult, DIFFICULT)
         check_choice('unknown', unknown, UNKNOWN)

@@ -8,6 +8,7 @@ from .hooks import (
     NonFiniteLossHook,
     PlainCheckpointHook,
     RandomStateHook,
+    SkipUnreadableHook,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     'NonFiniteLossHook',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'SkipUnreadableHook',
 ]

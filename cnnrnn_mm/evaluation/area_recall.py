@@ -42,10 +42,10 @@ def area_bins(areas: np.ndarray, num_bins: int = 10, min_labels: int = 20) -> Ar
     inner = np.unique(np.quantile(areas, np.arange(1, wanted) / wanted))
     bin_of = np.unique(np.searchsorted(inner, areas, side='left'), return_inverse=True)[1]
     groups = [areas[bin_of == one] for one in range(bin_of.max() + 1)]
-    return AreaBins(
-        *(np.array([find(group) for group in groups]) for find in (np.min, np.median, np.max)),
-        bin_of,
+    low, middle, high = (
+        np.array([find(group) for group in groups]) for find in (np.min, np.median, np.max)
     )
+    return AreaBins(low, middle, high, bin_of)
 
 
 def recall_in_bins(bins: AreaBins, found: np.ndarray, confidence: float = 0.95) -> np.ndarray:

@@ -27,6 +27,10 @@ def format_class_table(rows: Sequence[ClassRow], title: str = '') -> str:
     """The table as plain text, percentages with one decimal; '-' for what is not defined.
 
     Columns that no row fills, such as names that are not known, are left out.
+
+    Args:
+        rows: One for each class.
+        title: Stands above the table.
     """
     table = Table(title=escape(title), title_justify='left', box=SIMPLE_HEAD)
     shown = [place for place in range(len(TITLES)) if any(row[place] is not None for row in rows)]
@@ -36,15 +40,20 @@ def format_class_table(rows: Sequence[ClassRow], title: str = '') -> str:
         )
     for row in rows:
         table.add_row(*(escape(_format(row[place])) for place in shown))
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False)
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, color_system=None, force_terminal=False)
     console.print(table)
-    return '\n'.join(line.rstrip() for line in console.file.getvalue().splitlines()).strip('\n')
+    return '\n'.join(line.rstrip() for line in text.getvalue().splitlines()).strip('\n')
 
 
 def save_class_table(path: str | Path, rows: Sequence[ClassRow]) -> None:
     """Write the table as CSV in UTF-8, whole or not at all, full precision, with a header line.
 
     The columns are the fields of :class:`ClassRow`; what is not defined is an empty cell.
+
+    Args:
+        path: Of the file; one that is there is replaced.
+        rows: One for each class.
 
     Raises:
         UsageError: If the file can't be written.

@@ -72,5 +72,5 @@ def weights_digest(module: nn.Module | None) -> str:
             continue
         found.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
         plain = value.detach().cpu().contiguous().reshape(-1)
-        found.update(plain.view(torch.uint8).numpy() if plain.numel() else b'')
+        found.update(plain.view(torch.uint8).numpy().data if plain.numel() else b'')
     return found.hexdigest()[:16]

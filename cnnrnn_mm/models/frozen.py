@@ -1,6 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Backbones and necks that never train."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,10 +11,10 @@ from ..registry import MODELS
 __all__ = ['Frozen']
 
 
-class _StaysInEval:
+class _StaysInEval(nn.Module):
     """Mixed in before a module's own class: ``train()`` leaves it in evaluation mode."""
 
-    def train(self, mode: bool = True) -> nn.Module:
+    def train(self, mode: bool = True) -> Any:
         return super().train(False)
 
 

@@ -5,6 +5,7 @@ Axis letters: N images, F image feature size, L tokens.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ def image_feature(feats: Tensor | Sequence, in_channels: int) -> Tensor:
     return _join(vectors, in_channels)
 
 
-def _to_vector(feature: object, in_channels: int, alone: bool = True) -> Tensor:
+def _to_vector(feature: Any, in_channels: int, alone: bool = True) -> Tensor:
     """(N, F) of one vector, map or set of tokens."""
     dims = feature.dim() if isinstance(feature, Tensor) else 0
     if dims == 2:

@@ -5,6 +5,7 @@ Axis letters: N images, A images of a step, W live prefixes of an image, K paths
 all lengths, C labels, L labels of the longest path kept.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
@@ -80,7 +81,7 @@ class BeamHistory:
         if keep is not None:
             self._kept = self._kept.index_select(0, keep)
 
-    def result(self, tally: Tally, prefixes: list[tuple[int, ...]]) -> SearchResult:
+    def result(self, tally: Tally, prefixes: Sequence[Sequence[int]]) -> SearchResult:
         """The candidates as paths, followed back along the pointers all at once.
 
         Args:

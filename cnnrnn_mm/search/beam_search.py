@@ -185,7 +185,19 @@ def _best_children_by_kind(
 
 
 def check_sizes(beam_size: int = 1, num_paths: int | None = None, max_expansions: int = 1) -> int:
-    """Return the effective ``num_paths``, or raise ``UsageError``."""
+    """Check the sizes of a search.
+
+    Args:
+        beam_size: Of :func:`beam_search`.
+        num_paths: Paths to keep; None for ``beam_size``.
+        max_expansions: Of :func:`best_first_search`.
+
+    Returns:
+        The number of paths to keep.
+
+    Raises:
+        UsageError: If one of them is no whole number of at least 1.
+    """
     if not _is_count(beam_size):
         raise UsageError(f'beam_size is {beam_size}: set it to 1 (greedy) or more')
     if num_paths is not None and not _is_count(num_paths):
@@ -196,4 +208,4 @@ def check_sizes(beam_size: int = 1, num_paths: int | None = None, max_expansions
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1

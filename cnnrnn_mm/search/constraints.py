@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
+from typing import Any
 
 from ..errors import UsageError
 
@@ -54,7 +55,7 @@ class Constraints:
         if self.order is not None:
             object.__setattr__(self, 'order', _labels('order', self.order))
 
-    def merged(self, **changes) -> 'Constraints':
+    def merged(self, **changes: Any) -> 'Constraints':
         """These constraints with further ones: labels and groups are added, the rest replaced."""
         unknown = set(changes) - {field.name for field in fields(self)}
         if unknown:

@@ -27,7 +27,7 @@ def expected_f1_sets(sets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """The label sets with the highest expected example-F1 under weighted samples, exactly.
 
     For each size k the best set holds the k labels with the largest sum over samples of
-    w_s [label in s] 2 / (k + |s|): the general F-measure maximiser (Dembczynski et al., NeurIPS
+    ``w_s [label in s] 2 / (k + |s|)``: the general F-measure maximiser (Dembczynski et al., NeurIPS
     2011; Waegeman et al., JMLR 2014). Among equals the smaller set wins, then lower class ids.
 
     Args:
@@ -90,11 +90,11 @@ def expected_f1_sets_independent(probabilities: Tensor) -> tuple[Tensor, Tensor]
     """The same for labels that are independent of each other.
 
     The best set of size k holds the k most probable labels (Lewis, SIGIR 1995). Its expected F1 is
-    the sum over its labels of E[label 2 / (k + |s|)], in which 1 / (k + |s|) is the integral of
-    x^(k + |s| - 1) over [0, 1], and E[x^|s|] the product of 1 - p + p x over the labels: the
-    generating function of the Poisson binomial distribution of |s|. The integrand is a polynomial
-    in x of degree below 2 C, which C points of Gauss-Legendre quadrature integrate exactly, with
-    positive terms only: O(C^2) an image.
+    the sum over its labels of ``E[label 2 / (k + |s|)]``, in which ``1 / (k + |s|)`` is the
+    integral of ``x^(k + |s| - 1)`` over [0, 1], and ``E[x^|s|]`` the product of ``1 - p + p x``
+    over the labels: the generating function of the Poisson binomial distribution of ``|s|``. The
+    integrand is a polynomial in x of degree below 2 C, which C points of Gauss-Legendre quadrature
+    integrate exactly, with positive terms only: O(C^2) an image.
 
     Args:
         probabilities: (N, C) in [0, 1].
@@ -127,7 +127,15 @@ def expected_f1_sets_independent(probabilities: Tensor) -> tuple[Tensor, Tensor]
 
 
 def threshold_sets(scores: Tensor, thr: float | Tensor) -> Tensor:
-    """Labels whose score is not below the threshold: (N, C) and a number or (C,) -> (N, C) bool."""
+    """Labels whose score is not below the threshold.
+
+    Args:
+        scores: (N, C).
+        thr: One number, or (C,), one for each label.
+
+    Returns:
+        (N, C) bool.
+    """
     return scores >= thr
 
 

@@ -94,7 +94,9 @@ class OpenPrefixes:
         row, place = chosen.nonzero(as_tuple=True)
         taken = (
             self._images[row],
-            *(part[row, place] for part in (self._parents, self._labels, self._scores)),
+            self._parents[row, place],
+            self._labels[row, place],
+            self._scores[row, place],
         )
         self._left = self._left - chosen.sum(1)
         self._scores[row, place] = NEVER

@@ -19,7 +19,7 @@ __all__ = ['orders_of', 'propose', 'tokens_at']
 UNITS = 2**40
 
 
-def orders_of(limits: Constraints | Sequence[Constraints] | None) -> list[tuple[int, ...] | None]:
+def orders_of(limits: Constraints | Sequence[Constraints] | None) -> list[Sequence[int] | None]:
     """The order of each image, or one for all."""
     if limits is None or isinstance(limits, Constraints):
         limits = [limits or Constraints()]
@@ -27,7 +27,7 @@ def orders_of(limits: Constraints | Sequence[Constraints] | None) -> list[tuple[
 
 
 def propose(
-    log_probs: Tensor, allowed: Tensor, orders: list[tuple[int, ...] | None], order_of: Tensor
+    log_probs: Tensor, allowed: Tensor, orders: list[Sequence[int] | None], order_of: Tensor
 ) -> Tensor:
     """What the next token is drawn from, (M, V); rows of zeros where nothing is allowed.
 
@@ -46,7 +46,7 @@ def propose(
     return probs
 
 
-def _next(log_probs: Tensor, allowed: Tensor, order: tuple[int, ...] | None) -> Tensor:
+def _next(log_probs: Tensor, allowed: Tensor, order: Sequence[int] | None) -> Tensor:
     """:func:`propose` for one order."""
     if order is None:
         mass = allowed.logsumexp(-1, keepdim=True).clamp_(min=torch.finfo(allowed.dtype).min)

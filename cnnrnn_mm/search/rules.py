@@ -158,27 +158,29 @@ def _compile(
     return tuple(rules), required, int(most.max())
 
 
-def _no_repetition(distinct: tuple[Constraints, ...], num_labels: int, device) -> Rule:
+def _no_repetition(
+    distinct: tuple[Constraints, ...], num_labels: int, device: torch.device | str
+) -> Rule:
     """A label bars itself, and the labels that exclude it."""
     excluded = [one.partners() for one in distinct]
     width = 1 + max((len(p) for one in excluded for p in one.values()), default=0)
     if width == 1:
 
-        def rule(labels: Tensor, ends: Tensor, hypotheses: Hypotheses) -> None:
+        def bar_itself(labels: Tensor, ends: Tensor, hypotheses: Hypotheses) -> None:
             labels.scatter_(2, hypotheses.paths, NEVER)
 
-        return rule
+        return bar_itself
     barred = torch.arange(num_labels).view(1, -1, 1).repeat(len(distinct), 1, width)  # (R, C, P)
     for row, partners in enumerate(excluded):
         for label, others in partners.items():
             barred[row, label, 1 : 1 + len(others)] = torch.tensor(sorted(others))
     barred = barred.to(device)
 
-    def rule(labels: Tensor, ends: Tensor, hypotheses: Hypotheses) -> None:
+    def bar_all(labels: Tensor, ends: Tensor, hypotheses: Hypotheses) -> None:
         found = barred[hypotheses.rows.view(-1, 1, 1), hypotheses.paths]  # (A, W, T, P)
         labels.scatter_(2, found.flatten(2), NEVER)
 
-    return rule
+    return bar_all
 
 
 def _ban(banned: Tensor) -> Rule:

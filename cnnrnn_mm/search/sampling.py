@@ -102,7 +102,7 @@ def _draw_(
     tokens: Tensor,
     state: State,
     rules: Rules,
-    given_orders: list[tuple[int, ...] | None],
+    given_orders: list[Sequence[int] | None],
     samples: PathSamples,
     generator: torch.Generator,
 ) -> list[int]:

@@ -57,8 +57,9 @@ def set_log_probs(
     num_images, device = len(start_tokens), start_tokens.device
     if max_prefixes < 1:
         raise UsageError(f'max_prefixes is {max_prefixes}: set it to 1 or more')
-    limits = [constraints or Constraints()] * num_images
-    if constraints is not None and not isinstance(constraints, Constraints):
+    if constraints is None or isinstance(constraints, Constraints):
+        limits = [constraints or Constraints()] * num_images
+    else:
         limits = list(constraints)
     for what, given in (('label sets', sets), ('constraints', limits)):
         if len(given) != num_images:

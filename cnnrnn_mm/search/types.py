@@ -39,8 +39,9 @@ StepFunction: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
 class NonFiniteScoresError(UsageError, FloatingPointError):
     """The model gave NaN or infinite scores for an image.
 
-    Attributes:
+    Args:
         images: Positions in the batch of the images concerned.
+        name: What the message calls the first of them; None for its position.
     """
 
     def __init__(self, images: list[int], name: str | None = None) -> None:

@@ -108,7 +108,7 @@ def plot_recall_by_box_area(
     axes.set_ylabel('recall, percent (95 % intervals)')
     for edge in low[1:]:
         axes.axvline(edge, ymax=0.015, color='#777777', linewidth=0.8)
-    labels = next(iter(recalls.values()))[:, 1].astype(int)
+    labels = np.asarray(next(iter(recalls.values())))[:, 1].astype(int)
     sizes = ' to '.join(f'{size:,}' for size in sorted({labels.min(), labels.max()}))
     axes.set_title(f'{sizes} labels a bin', loc='right', fontsize=8, color='#777777')
     _name_methods(figure, axes, len(recalls))

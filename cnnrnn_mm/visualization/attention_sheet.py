@@ -105,7 +105,7 @@ def lay_over(
     )
     value = np.clip(np.asarray(scaled), 0, 1)[..., None]
     colour = 255 * matplotlib.colormaps[COLOURS](value[..., 0])[..., :3]
-    grey = photo.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
+    grey = photo.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     base = 0.75 * grey[..., None].repeat(3, 2)
     part = base[top:bottom, left:right]
     share = 0.25 + 0.55 * np.sqrt(value)
@@ -127,8 +127,8 @@ def _fit(photo: np.ndarray, edge: int) -> Image.Image:
     scale, smooth = edge / max(image.size), Image.Resampling.LANCZOS
     if scale >= 2:
         scale, smooth = math.floor(scale), Image.Resampling.NEAREST
-    size = tuple(max(round(side * scale), 1) for side in image.size)
-    return image.resize(size, smooth)
+    width, height = (max(round(side * scale), 1) for side in image.size)
+    return image.resize((width, height), smooth)
 
 
 def _cell(

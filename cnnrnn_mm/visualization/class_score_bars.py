@@ -45,7 +45,7 @@ def plot_class_scores(
         The pages.
     """
     counts = np.asarray(counts)
-    absent = (counts == 0) & np.all([never_predicted[name] for name in scores], axis=0)
+    absent = (counts == 0) & np.all([np.asarray(never_predicted[name]) for name in scores], axis=0)
     order = np.argsort(-counts, kind='stable')
     order = order[~absent[order]]
     num_pages = max(math.ceil(len(order) * (len(scores) + 0.6) / PAGE_ROWS), 1)

@@ -100,7 +100,7 @@ def _new_files() -> tuple[str, ...]:
 
 def _sorted_files(entries: Iterable[FontEntry]) -> tuple[str, ...]:
     def key(entry: FontEntry) -> tuple:
-        weight = weight_dict.get(entry.weight, entry.weight)
+        weight = weight_dict.get(str(entry.weight), entry.weight)
         rank = ('Sans' not in entry.name, 'Mono' in entry.name, entry.style != 'normal')
         return *rank, abs(float(weight) - 400), entry.name, entry.fname
 

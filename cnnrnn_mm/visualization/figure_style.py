@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
+from typing import Literal, ParamSpec, TypeVar
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -27,12 +28,15 @@ FALLBACK_FONTS = (
 )
 LONGEST_NAME = 22
 
+P = ParamSpec('P')
+T = TypeVar('T')
 
-def styled(draw: Callable) -> Callable:
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Let a function that makes figures do so in this project's style."""
 
     @wraps(draw)
-    def draw_in_style(*args, **kwargs):
+    def draw_in_style(*args: P.args, **kwargs: P.kwargs) -> T:
         style = {
             'font.family': list(_fonts()),
             'font.size': 9,
@@ -74,7 +78,7 @@ def drawable_names(names: Sequence[str], fonts: tuple[str, ...] = ('DejaVu Sans'
     return shown
 
 
-def tidy(axes: Axes, axis: str = 'x') -> None:
+def tidy(axes: Axes, axis: Literal['x', 'y'] = 'x') -> None:
     """Grid lines across one axis, and no tick marks on the other."""
     axes.grid(axis=axis)
     axes.tick_params(axis='y' if axis == 'x' else 'x', length=0)

@@ -57,7 +57,7 @@ def plot_label_map(
     _draw_map(figure, panels[0], given, labels, 'Blues', (0, 100), 'percent')
     panels[0].set_title('images of the row that have the column')
     bar = _draw_map(figure, panels[1], lift, labels, 'RdBu', (-LIFT_BITS, LIFT_BITS), 'lift')
-    ticks = np.arange(-LIFT_BITS, LIFT_BITS + 1, 2)
+    ticks = np.arange(-LIFT_BITS, LIFT_BITS + 1, 2).tolist()
     bar.set_ticks(ticks, labels=['1/16', '1/4', '1', '4', '16'])
     panels[1].set_title('together against chance (grey: unsure)')
     if len(shown) < len(classes):

@@ -1,5 +1,6 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from collections.abc import Sequence
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -65,7 +66,7 @@ class LabelPathVisualizer(UniversalVisualizer):
         max_photo: int = 640,
         reload_photo: bool = True,
         draw_regions: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         self._drawn: np.ndarray | None = None
         super().__init__(name, **kwargs)

@@ -3,9 +3,11 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 __all__ = ['place_names']
 
@@ -19,7 +21,7 @@ POINT, MARGIN, LINE = 2.5, 1.0, 0.5
 
 def place_names(
     axes: Axes,
-    points: Sequence[np.ndarray],
+    points: Sequence[np.ndarray] | np.ndarray,
     names: Sequence[str],
     obstacles: np.ndarray,
     font_size: float = 7,
@@ -39,7 +41,7 @@ def place_names(
     Returns:
         The names for which there was no room.
     """
-    figure = axes.get_figure()
+    figure = cast(Figure, axes.get_figure())
     figure.draw_without_rendering()
     figure.set_layout_engine('none')
     room, pixels = axes.get_window_extent(), figure.dpi / 72
@@ -88,7 +90,7 @@ def _overlap(boxes: np.ndarray, taken: np.ndarray) -> bool:
 def _measure(axes: Axes, name: str, font_size: float) -> np.ndarray:
     """Width and height of a name in pixels."""
     text = axes.text(0, 0, name, fontsize=font_size)
-    size = text.get_window_extent().size
+    size = np.asarray(text.get_window_extent().size)
     text.remove()
     return size
 
@@ -106,8 +108,8 @@ def _write(
     line = dict(arrowstyle='-', color='#aaaaaa', linewidth=0.5, shrinkA=0, shrinkB=3)
     axes.annotate(
         name,
-        point,
-        xytext=step,
+        (point[0], point[1]),
+        xytext=(step[0], step[1]),
         textcoords='offset points',
         ha={-1: 'right', 0: 'center', 1: 'left'}[way[0]],
         va={-1: 'top', 0: 'center', 1: 'bottom'}[way[1]],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
@@ -83,7 +84,7 @@ def plot_set_sizes(sizes: ArrayLike, expected: ArrayLike, title: str = '') -> Fi
     for place, value in zip(places, share, strict=True):
         if len(places) <= 30 and value > 0:
             text = f'{value:.1f}' if value >= 0.05 else '<0.1'
-            _write_number(axes, text, (place, value), (0, 3))
+            _write_number(axes, text, (float(place), float(value)), (0, 3))
     axes.xaxis.set_major_locator(MaxNLocator(min(len(places) + 1, 20), integer=True))
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_xlabel('labels of an image')
@@ -157,5 +158,5 @@ def _write_number(
     )
 
 
-def _use_thousands(axis) -> None:
+def _use_thousands(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))

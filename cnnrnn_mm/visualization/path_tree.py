@@ -78,7 +78,8 @@ def build_path_tree(
         raise UsageError(f'path {list(twice[0])} is given twice: give each kept path once')
     root = PathNode(mass=None if probs is None else math.fsum(probs), on_best=bool(keys))
     best = max(range(len(keys)), key=(probs or [0] * len(keys)).__getitem__, default=None)
-    _grow(root, [(key, probs and probs[i], i == best) for i, key in enumerate(keys)], 0)
+    masses = [None] * len(keys) if probs is None else probs
+    _grow(root, [(key, masses[i], i == best) for i, key in enumerate(keys)], 0)
     return root
 
 

@@ -95,7 +95,8 @@ class _EdgeDrawer:
                 self.canvas.rectangle([edge * self.smoothing for edge in box], colour)
 
     def _width(self, one: PlacedChain, most: float) -> float:
-        share = 0.15 if not self.total else one.chain.mass / self.total
+        mass = one.chain.mass
+        share = mass / self.total if mass is not None and self.total else 0.15
         return max(most * share, max(self.size / 12, 1))
 
     def _ribbon(

@@ -73,8 +73,9 @@ def judge(label: int, truth: list[int] | None) -> Verdict:
 
 def class_name(label: int, classes: Sequence[str] | None) -> str:
     """The name of a class, or its id where there is none."""
-    known = classes is not None and 0 <= label < len(classes)
-    return str(classes[label]) if known else str(label)
+    if classes is None or not 0 <= label < len(classes):
+        return str(label)
+    return str(classes[label])
 
 
 def to_list(values: torch.Tensor | Sequence | None) -> list:

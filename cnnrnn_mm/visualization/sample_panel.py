@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from mmpretrain.structures import DataSample
 from PIL import Image
@@ -98,7 +99,7 @@ def draw_sample_tree(
     truth = true_labels(data_sample) if draw_gt else None
     shares = probabilities(data_sample, 'pred_path_log_probs')[: len(paths)]
 
-    def label_of(label: int) -> Label:
+    def label_of(label: Any) -> Label:
         return class_name(label, classes), judge(label, truth)
 
     known = shares if draw_score and len(shares) == len(paths) else None
@@ -129,8 +130,9 @@ class _Drawer:
         self.marks = marks
 
     def draw_truth(self, pred: list[int] | None) -> None:
-        names = [class_name(label, self.classes) for label in self.truth]
-        looks = [PLAIN if pred is None else (RIGHT if i in pred else MISSED) for i in self.truth]
+        truth = self.truth or []
+        names = [class_name(label, self.classes) for label in truth]
+        looks = [PLAIN if pred is None else (RIGHT if i in pred else MISSED) for i in truth]
         missed = looks.count(MISSED)
         self.panel.heading('TRUE LABELS', f'{missed} missed' if missed else '')
         labels = list(zip(names, looks, strict=True))
@@ -180,7 +182,7 @@ class _Drawer:
 
     def _row(self, lead: str, label: Label, share: float | None, place: int | None = None) -> None:
         """A row; ``place`` is that of the label in ``pred_label``."""
-        look = {}
+        look: dict[str, Any] = {}
         if place is not None and place < len(self.marks):
             whole = self.marks[place].is_whole
             look = dict(tagged=not whole, aside=WHOLE if whole else '')

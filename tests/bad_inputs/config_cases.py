@@ -23,6 +23,8 @@ def _case(name: str, extra: str, says: str) -> Case:
 
 HEAD = "model['head']"
 ORDER = "train_dataloader['dataset']['pipeline'][1]"
+LOAD = "train_dataloader['dataset']['pipeline'][0]"
+SKIPPING = "custom_hooks = [dict(type='cnnrnn_mm.SkipUnreadableHook'{})]"
 RAW = (
     ('not Python', 'model = dict(', 'bad.py'),
     ('a name that is not defined', 'model = nothing', 'nothing'),
@@ -53,6 +55,8 @@ CONFIG_CASES = (
     _case('a size of 0', f"{HEAD}['embed_dims'] = 0", '0'),
     _case('num_classes = 0', f"{HEAD}['num_classes'] = 0", '0'),
     _case('num_classes of the head differs', f"{HEAD}['num_classes'] = 5", '5'),
+    _case('one-hot labels of another number of classes',
+          "data_preprocessor.update(num_classes=7, to_onehot=True)", 'num_classes=7'),
     _case('in_channels differs from the backbone', f"{HEAD}['in_channels'] = 16", '16'),
     _case('an unknown recurrent unit', f"{HEAD}['recurrent'] = 'rnn'", 'rnn'),
     _case('dropout = 1.5', f"{HEAD}['dropout'] = 1.5", '1.5'),
@@ -74,6 +78,10 @@ CONFIG_CASES = (
     _case('no OrderLabels', "train_dataloader['dataset']['pipeline'] = test_pipeline", 'OrderLab'),
     _case('no loading transform', "train_dataloader['dataset']['pipeline'] = train_pipeline[1:]",
           'loads the image'),
+    _case('max_pixels = 0', f"{LOAD}['max_pixels'] = 0", 'max_pixels=0'),
+    _case('max_skipped = 0', SKIPPING.format(', max_skipped=0'), 'max_skipped=0'),
+    _case('photos to be skipped that another transform loads',
+          f"{LOAD}['type'] = 'LoadImageFromFile'\n{SKIPPING.format('')}", 'found no LoadImage'),
     _case('an unknown label order', f"{ORDER}['order'] = 'frequent'", 'frequent'),
     _case('a label order with a repeat', f"{ORDER}.update(order='given', given=[0, 1, 1, 3])",
           'missing ids: [2]'),

@@ -63,6 +63,16 @@ def _trained_on(name: str, write: Callable[[Path], object], says: str) -> Case:
     return Case('image', f'training on {name}', 'train.py', make, says)
 
 
+def _huge(path: Path) -> Path:
+    return png_bomb(path, 20_000, 20_000)
+
+
+def _tested_on_a_huge_photo(run: GoodRun, here: Path) -> list:
+    voc = run.voc_copy(here)
+    _huge(voc / 'JPEGImages' / 'val_0001.jpg')
+    return [run.config_with(here, '', voc), run.checkpoint, '--work-dir', here / 'work']
+
+
 def _text(path: Path) -> None:
     path.write_text('no picture at all\n' * 9)
 
@@ -112,5 +122,8 @@ IMAGE_CASES = (
     _trained_on('an empty file', lambda path: path.write_bytes(b''), 'train_0003.jpg'),
     _trained_on('a text', _text, 'train_0003.jpg'),
     _trained_on('a decompression bomb', png_bomb, 'train_0003.jpg'),
+    _trained_on('20,000 x 20,000 pixels', _huge, '400000000 pixels, more than max_pixels'),
+    Case('image', 'testing on 20,000 x 20,000 pixels', 'test.py', _tested_on_a_huge_photo,
+         '400000000 pixels, more than max_pixels'),
     _trained_on('a photo that is not there', Path.unlink, 'train_0003.jpg'),
 )  # fmt: skip

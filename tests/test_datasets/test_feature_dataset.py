@@ -194,6 +194,8 @@ def test_lazy_and_own_classes(folder):
     assert dataset.cached is None
     dataset.full_init()
     assert class_names(dataset) == ['a', 'b', 'c'] and dataset[0]['img'].abs()[0] == 1
+    lazy = build(folder, lazy_init=True, test_mode=True)
+    assert lazy.draw_views(3).tolist() == [0, 0, 0] and len(lazy) == 5
 
 
 @pytest.mark.parametrize('workers', [0, 2])

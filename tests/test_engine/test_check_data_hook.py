@@ -56,6 +56,42 @@ def test_head_with_another_number_of_classes(voc_folder, tmp_path):
         runner.train()
 
 
+ONE_HOT = '\ndata_preprocessor.update(num_classes={0}, to_onehot=True)\n'
+
+
+@pytest.mark.parametrize('count', [3, 7])
+def test_one_hot_labels_of_another_number_of_classes(voc_folder, tmp_path, count):
+    """Without the check: a traceback about the length of a score, or about class values."""
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    runner = build(root, tmp_path, ONE_HOT.format(count))
+    message = rf'data_preprocessor has num_classes={count}, but VOC\(.*\) has 4 classes: set data_p'
+    with pytest.raises(UsageError, match=message):
+        runner.train()
+    assert runner.iter == 0
+
+
+@pytest.mark.parametrize(
+    ('count', 'said'), [(7, 1), (4, 0), (None, 0)], ids=['another', 'right', 'none']
+)
+def test_a_number_of_classes_that_is_not_used(voc_folder, tmp_path, count, said):
+    """Many configs inherit ImageNet's; said once, not for each split."""
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    extra = f"\ndata_preprocessor['num_classes'] = {count}\ntrain_cfg.update(max_epochs=1)\n"
+    runner = build(root, tmp_path, extra)
+    runner.train()
+    assert runner.iter == 3
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    line = f'WARNING - data_preprocessor has num_classes={count}, but VOC('
+    assert log.read_text().count(line) == said
+
+
+def test_one_hot_labels_of_the_right_number(voc_folder, tmp_path):
+    root = voc_folder(tmp_path / 'voc', {'train': TRAIN, 'val': VAL})
+    runner = build(root, tmp_path, ONE_HOT.format(4) + 'train_cfg.update(max_epochs=1)\n')
+    runner.train()
+    assert runner.iter == 3
+
+
 @pytest.mark.parametrize(
     ('classes', 'message'),
     [

@@ -51,7 +51,7 @@ def test_gradients_equal_those_of_one_process(voc_folder, tmp_path):
         env={**environment(), 'PORT': str(20000 + os.getpid() % 20000)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
 

@@ -169,3 +169,11 @@ def test_counts_refuse_what_is_not_a_pair_of_boolean_matrices():
             count_labels(good, bad)
     with pytest.raises(ValueError, match='at least one image'):
         count_labels(good[:0], good[:0])
+
+
+def test_repeats_and_lengths_come_together():
+    sets = torch.ones(2, 3, dtype=torch.bool)
+    counts = torch.tensor([1, 0])
+    for given in (dict(repeats=counts), dict(lengths=counts)):
+        with pytest.raises(ValueError, match='give both or neither'):
+            label_set_statistic(sets, sets, **given)

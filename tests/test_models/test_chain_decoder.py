@@ -267,3 +267,12 @@ def test_strength_scales_what_labels_say_about_each_other_outside_of_training():
         torch.testing.assert_close(one.pred_score, other.pred_score)
     with pytest.raises(UsageError, match=r'strength is -1'):
         head(decoder=dict(type='ChainDecoder', strength=-1))
+
+
+def test_what_the_decoder_was_not_given_is_named():
+    features, _ = inputs()
+    with pytest.raises(UsageError, match='ChainDecoder reads the marginal branch, and the head'):
+        build().project_image(features)
+    with pytest.raises(NotImplementedError, match='ChainDecoder has no joint embedding'):
+        build().image_vectors(features)
+    assert build(read_image=True).image_vectors(features).shape == (N, D)

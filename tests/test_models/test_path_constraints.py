@@ -163,3 +163,19 @@ def test_training_order_that_does_not_fit(kind):
         decode(post)
     post.set_training_order('fixed_random', [2, 0, 3, 1])
     assert decode(post)[0].pred_label.tolist() == [0, 1]
+
+
+@BOTH
+@pytest.mark.parametrize('given', ['dog', 3, ['dog'], [[dict(forbidden=[1])]], [3]])
+def test_what_is_no_constraint_is_named(kind, given):
+    with pytest.raises(UsageError, match='give a mapping, Constraints, or a list of them'):
+        decode(kind(C), constraints=given)
+
+
+@BOTH
+def test_share_without_a_marginal_branch(kind):
+    with pytest.raises(UsageError, match='marginal_share is 0.5, and there is no marginal branch'):
+        decode(kind(C), marginal_share=0.5)
+    with pytest.raises(UsageError, match='there is no marginal branch'):
+        decode(kind(C), marginal_share=torch.full((C,), 0.5))
+    assert len(decode(kind(C), marginal_share=0.0)) == 1

@@ -1,7 +1,9 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+import pytest
 import torch
 from mmpretrain.structures import DataSample
 
+from cnnrnn_mm.errors import UsageError
 from cnnrnn_mm.models import CNNRNNHead, SkipDecoder
 
 C, F, N = 4, 6, 3
@@ -50,3 +52,9 @@ def test_search_with_and_without_the_trie_is_the_same():
         assert one.pred_paths == other.pred_paths
         torch.testing.assert_close(one.pred_score, other.pred_score)
     assert isinstance(build(dict(type='SkipDecoder')).decoder, SkipDecoder)
+
+
+def test_missing_logits_are_named():
+    decoder = build(dict(type='SkipDecoder')).decoder
+    with pytest.raises(UsageError, match='SkipDecoder reads the marginal branch'):
+        decoder.project_image(FEATURES)

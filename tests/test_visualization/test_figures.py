@@ -138,6 +138,8 @@ def test_recall_in_bins_has_its_intervals():
         ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
         assert ends == [pytest.approx(values[i, 3:].tolist()) for i in range(2)]
     assert axes.get_title(loc='right') == '10 to 11 labels a bin'
+    lists = plot_recall_by_box_area([0.01, 0.2], [0.001, 0.05], {'A': rows.tolist()})
+    assert lists.axes[0].get_title(loc='right') == '10 to 11 labels a bin'
     assert_inside(figure)
 
 

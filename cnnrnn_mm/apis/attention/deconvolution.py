@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,7 +47,7 @@ class _Contributions(nn.Module):
 
     def forward(self, inputs: Tensor, steps: Tensor) -> Tensor:
         kept: list[Tensor] = []
-        size = tuple(inputs.shape[-2:])
+        size = (inputs.shape[-2], inputs.shape[-1])
         with tapped(self.model, self.layer, size) as tap:
             tap.register_forward_hook(lambda *args: kept.append(args[2]))
             scores = self.score(inputs, steps)
@@ -92,7 +93,7 @@ def deconvolution(score: StepScore, inputs: Tensor, steps: Tensor, layer: nn.Mod
     return signal.detach().abs().amax(1)
 
 
-def check_rectified(model: nn.Module) -> None:
+def check_rectified(model: BaseModel) -> None:
     """Refuse a model for which the rule is not defined."""
     parts = [part for part in (model.backbone, getattr(model, 'neck', None)) if part is not None]
     found = [module for part in parts for module in part.modules()]

@@ -4,6 +4,8 @@
 Axis letters: R rows (one a step), H, W sides of the input, h, w sides of the layer's map.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,7 +17,7 @@ from .target_layers import tapped
 __all__ = ['grad_cam', 'import_captum']
 
 
-def import_captum():
+def import_captum() -> Any:
     """captum.attr.
 
     Raises:
@@ -46,7 +48,7 @@ def grad_cam(score: StepScore, inputs: Tensor, steps: Tensor, layer: nn.Module) 
         (R, H, W), at least 0, enlarged bilinearly from (h, w).
     """
     attr = import_captum()
-    size = tuple(inputs.shape[-2:])
+    size = (inputs.shape[-2], inputs.shape[-1])
     with tapped(score.model, layer, size) as tap:
         maps = attr.LayerGradCam(score, tap).attribute(
             inputs, additional_forward_args=(steps,), relu_attributions=True

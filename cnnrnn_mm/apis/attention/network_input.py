@@ -65,12 +65,13 @@ def read_network_input(
         if photo.dim() != 4 or photo.shape[:2] != (1, 3):
             raise UsageError(f'the input has shape {tuple(photo.shape)}: give (1, 3, H, W)')
         inputs = photo.detach().to(device, torch.float32)
-        return NetworkInput(inputs, DataSample(), tuple(inputs.shape[-2:]), None, WHOLE)
+        return NetworkInput(inputs, DataSample(), (inputs.shape[-2], inputs.shape[-1]), None, WHOLE)
     if isinstance(photo, np.ndarray) and photo.ndim == 3 and photo.shape[2] == 3:
         photo = photo[..., ::-1]  # as list_photos takes arrays
     found = list_photos(photo)
     if len(found) != 1:
-        raise UsageError(f'{photo} is {len(found)} photos: give one at a time')
+        given = photo if isinstance(photo, (str, Path)) else f'the {type(photo).__name__}'
+        raise UsageError(f'{given} is {len(found)} photos: give one at a time')
     pipeline = PhotoPipeline(trained.pipeline, trained.cfg.get('default_scope') or 'mmpretrain')
     item, pixels = pipeline(found[0])
     data = trained.model.data_preprocessor(default_collate([item]), False)
@@ -108,10 +109,10 @@ def _seen_part(transforms: list[Callable], shape: tuple[int, ...]) -> Extent | N
         out = np.asarray(results['img'], np.float64)
         out = out[..., 0] if out.ndim == 3 else out
         edges.append(_ends(out.mean(across), out.std(across).max(), pixels))
-    if None in edges:
+    horizontal, vertical = edges
+    if horizontal is None or vertical is None:
         return None
-    (x1, x2), (y1, y2) = edges
-    return x1, y1, x2, y2
+    return horizontal[0], vertical[0], horizontal[1], vertical[1]
 
 
 def _ends(values: np.ndarray, spread: float, pixels: int) -> tuple[float, float] | None:

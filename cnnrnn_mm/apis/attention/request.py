@@ -3,8 +3,8 @@
 
 from collections.abc import Sequence
 
+from mmengine.model import BaseModel
 from mmpretrain.models.heads import MultiLabelClsHead
-from torch import nn
 
 from ...errors import UsageError
 from ...models.heads import CNNRNNHead
@@ -15,6 +15,7 @@ from .step_score import DEFAULT_SCORE, StepScore, find_score
 
 __all__ = ['METHODS', 'check_request']
 
+#: Names of the methods; docs/attention.md compares them.
 METHODS = ('grad_cam', 'deconvolution')
 
 
@@ -28,6 +29,15 @@ def check_request(
     end: bool = False,
 ) -> tuple[list[int] | None, int | None]:
     """Refuse what :func:`step_attention` would refuse whatever the photo is.
+
+    Args:
+        trained: The model.
+        path: As of :func:`step_attention`, like the others.
+        method: One of :data:`METHODS`.
+        label: Class id or name.
+        layer: Name of a layer of the model.
+        score: One of :data:`SCORES`.
+        end: Also the step at which END is chosen.
 
     Returns:
         Class ids of path and label.
@@ -53,7 +63,7 @@ def check_request(
     return known, wanted
 
 
-def _check_head(model: nn.Module) -> None:
+def _check_head(model: BaseModel) -> None:
     head = getattr(model, 'head', None)
     if isinstance(head, (CNNRNNHead, MultiLabelClsHead)):
         return

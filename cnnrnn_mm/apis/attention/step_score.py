@@ -6,9 +6,10 @@ Axis letters: R rows, T steps, C labels, V = C + 1 (labels and END), H, W sides 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
+from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from ...models.heads import CNNRNNHead
 
 __all__ = ['DEFAULT_SCORE', 'ROWS', 'SCORES', 'StepScore', 'extract', 'find_score']
 
-#: What is explained unless something else is asked for; see below.
+#: What is explained unless something else is asked for; see :data:`SCORES`.
 DEFAULT_SCORE = 'log_odds'
 #: Rows that go through a model at once.
 ROWS = 8
@@ -49,13 +50,13 @@ def _label_mean(scores: Tensor, target: Tensor) -> Tensor:
 #: What is explained at a step: (scores (R, V), targets (R,)) -> (R,). Which of them points best on
 #: the demo scenes is in docs/attention.md.
 #:
-#: - log_odds, the default: log p - log(1 - p), this label and nothing else; it does not fade where
-#:   the model is sure, as log_prob does.
-#: - against_end: log P(label) - log P(END), why the path goes on with this label and does not stop;
-#:   of END itself the log-odds.
-#: - label_mean: that of the CNN-RNN paper's Fig. 10, the mean over all label nodes, whatever label
-#:   comes next.
-#: - marginal: what the marginal branch says of the label by itself, whatever the step.
+#: - ``log_odds``, the default: log p - log(1 - p), this label and nothing else; it does not fade
+#:   where the model is sure, as ``log_prob`` does.
+#: - ``against_end``: log P(label) - log P(END), why the path goes on with this label and does not
+#:   stop; of END itself the log-odds.
+#: - ``label_mean``: that of the CNN-RNN paper's Fig. 10, the mean over all label nodes, whatever
+#:   label comes next.
+#: - ``marginal``: what the marginal branch says of the label by itself, whatever the step.
 SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     'log_odds': _log_odds,
     'log_prob': _log_prob,
@@ -73,7 +74,7 @@ def find_score(name: str) -> Callable[[Tensor, Tensor], Tensor]:
     return SCORES[name]
 
 
-def extract(model: nn.Module, inputs: Tensor, samples: Sequence[DataSample | None]) -> Any:
+def extract(model: BaseModel, inputs: Tensor, samples: Sequence[DataSample | None]) -> Any:
     """What backbone and neck give; some necks read what comes with the images."""
     if hasattr(model, 'locate'):
         return model.locate(inputs, samples)
@@ -83,7 +84,7 @@ def extract(model: nn.Module, inputs: Tensor, samples: Sequence[DataSample | Non
 @contextmanager
 def _attached(head: nn.Module) -> Iterator[None]:
     """Let decoders that train apart from the marginal branch pass a gradient back to it."""
-    cut = [part for part in head.modules() if getattr(part, 'detach', None) is True]
+    cut: list[Any] = [part for part in head.modules() if getattr(part, 'detach', None) is True]
     for part in cut:
         part.detach = False
     try:
@@ -111,7 +112,7 @@ class StepScore(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: BaseModel,
         tokens: Sequence[int],
         prefix: Sequence[int],
         path: Sequence[int],
@@ -142,7 +143,8 @@ class StepScore(nn.Module):
         if not isinstance(head, CNNRNNHead):
             return head(feats).float()
         if self.name == 'marginal':
-            return head.read_images(feats)[1].float()
+            # There is a branch: _check_marginal has looked.
+            return cast(Tensor, head.read_images(feats)[1]).float()
         known = torch.as_tensor([head.vocabulary.start, *self.path], device=inputs.device)
         places = torch.as_tensor(self.places, device=inputs.device)[steps]
         # cuDNN's recurrent layers have no gradient in evaluation mode.

@@ -7,8 +7,9 @@ Axis letters: T steps, V = C + 1 (labels and END).
 from dataclasses import dataclass
 
 import torch
+from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...models.heads import CNNRNNHead
 from .network_input import NetworkInput
@@ -37,7 +38,7 @@ class Steps:
     @torch.no_grad()
     def of(
         cls,
-        model: nn.Module,
+        model: BaseModel,
         given: NetworkInput,
         path: list[int] | None,
         label: int | None,
@@ -54,14 +55,15 @@ class Steps:
             end: Also the step at which END is chosen; for heads with paths.
         """
         has_paths = isinstance(model.head, CNNRNNHead)
-        sample = _predict(model, given) if path is None or not has_paths else None
-        if path is None:
-            # where the model decides otherwise, pred_label is no path
-            path = list(sample.get('pred_paths', [sample.pred_label.tolist()])[0])
-        if not has_paths:
-            targets = path if label is None else [label]
-            probs = [float(sample.pred_score[one]) for one in targets]
-            return cls(path, targets, [0] * len(targets), probs)
+        if path is None or not has_paths:
+            sample = _predict(model, given)
+            if path is None:
+                # where the model decides otherwise, pred_label is no path
+                path = list(sample.get('pred_paths', [sample.pred_label.tolist()])[0])
+            if not has_paths:
+                targets = path if label is None else [label]
+                scores = [float(sample.pred_score[one]) for one in targets]
+                return cls(path, targets, [0] * len(targets), scores)
         closed = [*path, model.head.vocabulary.end]
         probs = _step_probs(model, given, path, closed)  # (n + 1, V)
         if label is None:
@@ -76,7 +78,7 @@ class Steps:
 
 
 def _step_probs(
-    model: nn.Module, given: NetworkInput, path: list[int], closed: list[int]
+    model: BaseModel, given: NetworkInput, path: list[int], closed: list[int]
 ) -> Tensor:
     """P(what follows) behind each beginning of a path, on the CPU."""
     whole = StepScore(model, closed, range(len(closed)), path, sample=given.sample)
@@ -91,7 +93,7 @@ def _step_probs(
     return log_probs.softmax(1).cpu()
 
 
-def _predict(model: nn.Module, given: NetworkInput) -> DataSample:
+def _predict(model: BaseModel, given: NetworkInput) -> DataSample:
     """The model's prediction for the image."""
     samples = [given.sample.clone()]
     return model.head.predict(extract(model, given.inputs, samples), samples)[0]

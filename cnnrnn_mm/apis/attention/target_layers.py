@@ -6,11 +6,12 @@ Axis letters: N images, L tokens, C channels, h, w sides of a map.
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from ...errors import UsageError
@@ -21,7 +22,7 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 Size = tuple[int, int]
 
 
-def find_layer(model: nn.Module, inputs: Tensor, name: str | None = None) -> tuple[str, nn.Module]:
+def find_layer(model: BaseModel, inputs: Tensor, name: str | None = None) -> tuple[str, nn.Module]:
     """The layer whose output Grad-CAM weighs.
 
     By default the backbone's own output, where that is a map. Transformers that give a class token
@@ -83,7 +84,7 @@ def _last_norm(
 
 
 @contextmanager
-def tapped(model: nn.Module, layer: nn.Module, size: Size) -> Iterator[nn.Module]:
+def tapped(model: BaseModel, layer: nn.Module, size: Size) -> Iterator[nn.Module]:
     """Let the output of a layer pass, as a map (N, C, h, w), through a module that is yielded.
 
     The module changes nothing; hooks on it see the map, whatever form the layer gives it. Forward
@@ -100,10 +101,15 @@ def tapped(model: nn.Module, layer: nn.Module, size: Size) -> Iterator[nn.Module
         if threading.get_ident() != thread:
             return None
         place, tensor = _pick(output)
+        if tensor is None:
+            raise UsageError(f'a {type(layer).__name__} gives no map: heat maps need one')
         if tensor.dim() == 4:
             changed = tap(tensor).clone()  # the layer behind may work in place
         else:
-            rest, h, w = _layout(tensor.shape[1], extra, size)
+            grid = _layout(tensor.shape[1], extra, size)
+            if grid is None:
+                raise UsageError(f'a {type(layer).__name__} gives no map: heat maps need one')
+            rest, h, w = grid
             maps = tensor[:, rest:].transpose(1, 2).unflatten(2, (h, w))  # (N, C, h, w)
             tokens = tap(maps).flatten(2).transpose(1, 2)
             changed = torch.cat([tensor[:, :rest], tokens], 1)
@@ -129,12 +135,13 @@ def _pick(output: Any) -> tuple[int | None, Tensor | None]:
     return None, None
 
 
-def _outputs(model: nn.Module, inputs: Tensor) -> dict[str, str]:
+def _outputs(model: BaseModel, inputs: Tensor) -> dict[str, str]:
     """Which layers of the backbone give a 'map' or 'tokens', in the order in which they end."""
     given: dict[str, str] = {}
-    thread, size, extra = threading.get_ident(), tuple(inputs.shape[-2:]), _extra_tokens(model)
+    thread, extra = threading.get_ident(), _extra_tokens(model)
+    size = (inputs.shape[-2], inputs.shape[-1])
 
-    def watch(name: str):
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(_: nn.Module, __: Any, output: Any) -> None:
             if threading.get_ident() != thread:
                 return
@@ -161,7 +168,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> dict[str, str]:
     return given
 
 
-def _extra_tokens(model: nn.Module) -> int:
+def _extra_tokens(model: BaseModel) -> int:
     """Tokens of a transformer that stand in front of those of the image."""
     return int(getattr(model.backbone, 'num_extra_tokens', 0) or 0)
 

@@ -7,11 +7,13 @@ may have.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = ['ExportReport', 'compare_outputs', 'predict_photos']
 
@@ -49,7 +51,7 @@ class ExportReport:
 
 @torch.no_grad()
 def predict_photos(
-    model: nn.Module, photos: Sequence[Tensor], batch_size: int = 32, **kwargs
+    model: BaseModel, photos: Sequence[Tensor], batch_size: int = 32, **kwargs: Any
 ) -> list[DataSample]:
     """What the model itself predicts, with the package's own search.
 
@@ -94,7 +96,13 @@ def compare_outputs(
     return report
 
 
-def _compare_paths(report: ExportReport, photo: int, outputs, sample, log_prob) -> None:
+def _compare_paths(
+    report: ExportReport,
+    photo: int,
+    outputs: dict[str, np.ndarray],
+    sample: DataSample,
+    log_prob: Callable[[int, list[int]], float],
+) -> None:
     given = {name: values[photo] for name, values in outputs.items()}
     log_probs = sample.pred_path_log_probs.numpy()
     count = int(np.isfinite(given['path_log_probs']).sum())

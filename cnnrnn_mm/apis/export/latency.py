@@ -44,7 +44,7 @@ def measure_latency(
             lambda pixels=pixels, size=size: run_session(session, pixels, size),
             lambda batch=batch, size=size: predict_photos(model, batch, size),
         ]
-        times = [[], []]
+        times: list[list[float]] = [[], []]
         for _ in range(rounds + 1):
             for run, found in zip(runs, times, strict=True):
                 start = time.perf_counter()

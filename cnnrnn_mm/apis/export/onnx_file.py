@@ -9,10 +9,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from mmengine.model import BaseModel
+from mmpretrain.structures import DataSample
+from torch import Tensor
 
 from ...errors import UsageError
 from ...search import Constraints
@@ -48,7 +51,9 @@ class ExportedFile:
     full: int
 
 
-def prepare_export(trained: TrainedModel, max_labels: int = 16) -> tuple[ExportModel, Constraints]:
+def prepare_export(
+    trained: TrainedModel, max_labels: int = 16
+) -> tuple[ExportModel, Constraints | None]:
     """The module for the file; the model's own search is limited to as many labels.
 
     Args:
@@ -107,7 +112,7 @@ def export_onnx(
     try:
         write_graph(module, pixels[:TRACED], partial, opset)
         content = onnx.load(partial)
-        entries = describe_export(trained, module, tuple(pixels.shape[1:3]))
+        entries = describe_export(trained, module, (pixels.shape[1], pixels.shape[2]))
         onnx.helper.set_model_props(content, entries)
         onnx.checker.check_model(content, full_check=True)
         onnx.save(content, partial)
@@ -183,8 +188,13 @@ def write_graph(module: ExportModel, pixels: Tensor, path: Path, opset: int) -> 
         )
 
 
-def open_session(path: str | Path, num_threads: int | None = None):
-    """A session of onnxruntime on the CPU, with as many threads as torch has."""
+def open_session(path: str | Path, num_threads: int | None = None) -> Any:
+    """A session of onnxruntime on the CPU.
+
+    Args:
+        path: The file.
+        num_threads: Threads within an operator; None for as many as torch has.
+    """
     _, onnxruntime = require_packages()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads() if num_threads is None else num_threads
@@ -192,8 +202,17 @@ def open_session(path: str | Path, num_threads: int | None = None):
     return onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
 
 
-def run_session(session, pixels: Tensor, batch_size: int) -> dict[str, np.ndarray]:
-    """The outputs for (N, H, W, 3), by name, in batches of one size and the rest."""
+def run_session(session: Any, pixels: Tensor, batch_size: int) -> dict[str, np.ndarray]:
+    """Run a session on any number of photos.
+
+    Args:
+        session: What :func:`open_session` gave.
+        pixels: (N, H, W, 3) uint8, red first.
+        batch_size: Photos at a time; the last batch holds the rest.
+
+    Returns:
+        The outputs by name, each with first axis N.
+    """
     names = [one.name for one in session.get_outputs()]
     parts = [session.run(names, {'pixels': part.numpy()}) for part in pixels.split(batch_size)]
     return {
@@ -202,7 +221,14 @@ def run_session(session, pixels: Tensor, batch_size: int) -> dict[str, np.ndarra
     }
 
 
-def check_file(path, module: ExportModel, model: nn.Module, pixels, photos, samples):
+def check_file(
+    path: Path,
+    module: ExportModel,
+    model: BaseModel,
+    pixels: Tensor,
+    photos: Sequence[Tensor],
+    samples: Sequence[DataSample],
+) -> ExportReport:
     """Compare the file with the model, in batches of 32 and of 1."""
     session = open_session(path)
 
@@ -219,7 +245,7 @@ def check_file(path, module: ExportModel, model: nn.Module, pixels, photos, samp
 
 
 @torch.no_grad()
-def _log_prob(model: nn.Module, photo: Tensor, labels: list[int]) -> float:
+def _log_prob(model: BaseModel, photo: Tensor, labels: list[int]) -> float:
     """Natural log of the probability of a path, by the model: the prefix counts as given."""
     head, data = model.head, model.data_preprocessor(dict(inputs=[photo]), False)
     limits = head.postprocessor.constraints

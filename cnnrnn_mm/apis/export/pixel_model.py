@@ -6,6 +6,7 @@ may have.
 """
 
 import torch
+from mmengine.model import BaseModel
 from mmpretrain.models import ClsDataPreprocessor, ImageClassifier, MultiLabelClsHead
 from torch import Tensor, nn
 from torch.nn import functional
@@ -59,7 +60,11 @@ class ExportModel(nn.Module):
         UsageError: If a part of the model can not be exported.
     """
 
-    def __init__(self, model: nn.Module, max_labels: int = 16) -> None:
+    is_forbidden: Tensor
+    is_known: Tensor
+    thr: Tensor | None
+
+    def __init__(self, model: BaseModel, max_labels: int = 16) -> None:
         super().__init__()
         if not isinstance(model, ImageClassifier):
             raise UsageError(f'{type(model).__name__} can not be exported: ImageClassifier can')
@@ -69,7 +74,7 @@ class ExportModel(nn.Module):
                 f'{type(self.preprocessor).__name__} can not be exported: ClsDataPreprocessor can'
             )
         self.backbone, self.neck, self.head = model.backbone, model.neck, model.head
-        self.search = None
+        self.search: FixedBeamSearch | None = None
         self.output_names = ['scores']
         if isinstance(self.head, CNNRNNHead):
             self._prepare_paths(max_labels)
@@ -115,7 +120,7 @@ class ExportModel(nn.Module):
         ]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """From (N, H, W, 3) uint8, red first, to what :attr:`output_names` says."""
+        """From (N, H, W, 3) uint8, red first, to what ``output_names`` says."""
         feats = self.backbone(self._normalise(pixels))
         if self.search is None:
             feats = feats if self.neck is None else self.neck(feats)
@@ -175,7 +180,7 @@ class ExportModel(nn.Module):
     def _scores(self, result: SearchResult, logits: Tensor | None) -> Tensor:
         """``pred_score`` (N, C), as :class:`PathPostprocessor` makes it."""
         scores, share = label_scores(result), self.head.postprocessor.marginal_share
-        if share > 0:
+        if share > 0 and logits is not None:  # the head has a branch where there is a share
             scores = torch.lerp(scores, logits.float().sigmoid(), share)
         scores = torch.where(self.is_forbidden, 0.0, scores)
         return torch.where(self.is_known, 1.0, scores)

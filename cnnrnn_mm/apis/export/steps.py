@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...models.decoders import ChainDecoder, PathDecoder, RegionDecoder
+from ...models.decoders import BaseDecoder, ChainDecoder, PathDecoder, RegionDecoder
 from ...search import State, StepFunction
 
 __all__ = ['ExportSteps']
@@ -32,7 +32,9 @@ class ExportSteps(nn.Module):
         UsageError: If the decoder is of another type, or lacks its label order.
     """
 
-    def __init__(self, decoder: nn.Module, end_bias: float = 0.0) -> None:
+    drives: Tensor
+
+    def __init__(self, decoder: BaseDecoder, end_bias: float = 0.0) -> None:
         super().__init__()
         self.has_regions = isinstance(decoder, RegionDecoder)
         inner = decoder.inner if self.has_regions else decoder

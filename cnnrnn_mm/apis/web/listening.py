@@ -43,5 +43,5 @@ def listen(host: str, port: int) -> socket.socket:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach it."""
-    found = {one[4][0] for one in socket.getaddrinfo(host, None)}
+    found = {str(one[4][0]) for one in socket.getaddrinfo(host, None)}
     return all(ipaddress.ip_address(one.partition('%')[0]).is_loopback for one in found)

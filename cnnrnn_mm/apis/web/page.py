@@ -52,6 +52,7 @@ def build_page(events: PageEvents, name: str) -> 'gr.Blocks':
         title='Labels of a photo', analytics_enabled=False, delete_cache=(600, KEPT)
     ) as page:
         part: dict[str, Any] = {}
+        method: Any = None
         part['visit'] = gr.State(
             None,
             time_to_live=KEPT,
@@ -91,7 +92,7 @@ def build_page(events: PageEvents, name: str) -> 'gr.Blocks':
     return page
 
 
-def _connect(events: PageEvents, part: dict[str, Any], method, more, reset) -> None:
+def _connect(events: PageEvents, part: dict[str, Any], method: Any, more: Any, reset: Any) -> None:
     """Say what calls what. All that asks the model waits in one queue."""
     visit, tick = part['visit'], part['more']
     lists = [part['known'], part['required'], part['forbidden']]

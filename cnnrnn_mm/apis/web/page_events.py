@@ -78,7 +78,8 @@ class PageEvents:
 
     @_reported
     def _taken(self, payload: Mapping[str, Any] | None) -> Changes:
-        path = Path((payload or {}).get('path') or '').resolve()
+        payload = payload or {}
+        path = Path(payload.get('path') or '').resolve()
         if not path.is_relative_to(self.uploads) or not path.is_file():
             raise UsageError('no photo arrived: drop it again')
         name = str(payload.get('orig_name') or path.name)

@@ -58,13 +58,13 @@ class PhotoQuestions:
 
     def _record(self, photo: UploadedPhoto, constraints: dict[str, Any] | None) -> dict[str, Any]:
         try:
-            (record,) = self.inferencer(
+            found: Any = self.inferencer(
                 str(photo.path), batch_size=1, num_workers=0, constraints=constraints
             )
         except UsageError as error:
             line = str(error).replace(f'photo {photo.path}', short_name(photo.name))
             raise UsageError(line) from None
-        return record
+        return found[0]
 
     def attend(self, photo: UploadedPhoto, entry: Mapping[str, Any], method: str) -> list[Look]:
         """Where the model looked before each label of the answer.
@@ -76,6 +76,8 @@ class PhotoQuestions:
         if not path:
             return []
         found = step_attention(self.trained, photo.pixels(), path, method)
+        if found.photo is None:  # of ready inputs alone
+            return []
         small = fit_picture(found.photo, LOOK_EDGE)
         return [
             Look(name, prob, lay_over(small, heat.numpy(), found.extent))
@@ -94,7 +96,7 @@ class PhotoQuestions:
 
     def _around(self, label: int) -> list[str]:
         """The names of the labels nearest to a label."""
-        if len(self.classes) < 2:
+        if self._space is None or len(self.classes) < 2:
             return []
         return [self.classes[one.id] for one in self._space.nearest_labels(label, AROUND)]
 

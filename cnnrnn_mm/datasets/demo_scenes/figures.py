@@ -8,6 +8,7 @@ figures follow by enumeration of every label set and every pattern of smudges; n
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from math import log
 
@@ -28,10 +29,10 @@ class ReaderFigures:
     """Expected figures of one way to decide, all in percent.
 
     Attributes:
-        exact_match (float): Scenes whose predicted set is the true one.
-        o_f1 (float): F1 of the precision and recall over all labels of all scenes.
-        c_f1 (float): F1 of the class-averaged precision and recall (not the mean of class F1s).
-        law_broken (float): Scenes whose predicted set is not legal.
+        exact_match: Scenes whose predicted set is the true one.
+        o_f1: F1 of the precision and recall over all labels of all scenes.
+        c_f1: F1 of the class-averaged precision and recall (not the mean of class F1s).
+        law_broken: Scenes whose predicted set is not legal.
     """
 
     exact_match: float
@@ -124,7 +125,7 @@ def average_precisions() -> list[float]:
 
 
 def mean_average_precision() -> float:
-    """Mean over the classes of :func:`average_precisions`, in percent."""
+    """Mean over the classes of the best possible average precision, in percent."""
     return sum(average_precisions()) / len(CLASSES)
 
 
@@ -137,9 +138,7 @@ def best_figures() -> dict[str, ReaderFigures]:
         chosen so that O-F1 is as high as it gets.
     """
     values = {p for posterior in observations().values() for p in marginals(posterior)}
-    tuned = [
-        reader_figures(lambda posterior, t=t: likely_labels(posterior, t)) for t in values if t < 1
-    ]
+    tuned = [reader_figures(partial(likely_labels, threshold=t)) for t in values if t < 1]
     return {
         'joint': reader_figures(most_probable_set),
         'independent': reader_figures(likely_labels),

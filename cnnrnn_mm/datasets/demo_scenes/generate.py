@@ -43,16 +43,16 @@ def generate_demo_scenes(
     depends on the seed, the split and ``i`` alone, so a larger split begins with the smaller one.
 
     Args:
-        root (str | os.PathLike): Folder to create.
-        splits (Mapping[str, int], optional): Number of scenes, at least 1, in 'train', 'val' and
-            'test'. Defaults to 4000, 500 and 1000.
-        seed (int): Seed of every random choice, at least 0. Defaults to 0.
-        progress (bool): Whether to show a progress bar on standard error. Defaults to True.
-        size (int): Height and width of the scenes in pixels, at least 50. The digits keep their
+        root: Folder to create.
+        splits: Number of scenes, at least 1, in 'train', 'val' and 'test'. Defaults to 4000,
+            500 and 1000.
+        seed: Seed of every random choice, at least 0. Defaults to 0.
+        progress: Whether to show a progress bar on standard error. Defaults to True.
+        size: Height and width of the scenes in pixels, at least 50. The digits keep their
             size, so they cover less of a larger scene. Defaults to 50.
 
     Returns:
-        Path: The folder.
+        The folder.
 
     Raises:
         UsageError: If a split, the seed or the size is not as described, or if ``root`` holds

@@ -43,7 +43,7 @@ LabelSet = frozenset[int]
 
 def set_probabilities() -> dict[LabelSet, float]:
     """Every legal label set with its probability; the probabilities sum to 1."""
-    sets = {frozenset(): EMPTY_PROBABILITY}
+    sets: dict[LabelSet, float] = {frozenset(): EMPTY_PROBABILITY}
     for anchor, pairs in PAIR_PROBABILITIES.items():
         kind = (1 - EMPTY_PROBABILITY) * KIND_PROBABILITIES[anchor]
         sets.update({frozenset((anchor, *pair)): kind * p for pair, p in pairs.items()})
@@ -68,8 +68,8 @@ def sample_scene(rng: np.random.Generator) -> tuple[int | None, tuple[int, ...],
     """Draw one scene.
 
     Returns:
-        tuple: The anchor's class (None if the scene is empty); the companions' classes in random
-        order; whether each of them is smudged.
+        The anchor's class (None if the scene is empty); the companions' classes in random order;
+        whether each of them is smudged.
     """
     sets = list(_LEGAL_SETS.items())
     labels = sets[_draw(rng, [probability for _, probability in sets])][0]
@@ -84,7 +84,7 @@ def sample_scene(rng: np.random.Generator) -> tuple[int | None, tuple[int, ...],
 def _draw(rng: np.random.Generator, probabilities: Iterable[float]) -> int:
     """Index drawn with the given probabilities, by inversion of one uniform number."""
     bounds = np.cumsum(np.asarray(probabilities, dtype=np.float64))
-    return int(min(np.searchsorted(bounds, rng.random(), side='right'), len(bounds) - 1))
+    return min(int(np.searchsorted(bounds, rng.random(), side='right')), len(bounds) - 1)
 
 
 _LEGAL_SETS = set_probabilities()

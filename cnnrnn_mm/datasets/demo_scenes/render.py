@@ -33,11 +33,11 @@ class DrawnDigit:
     """One digit of a scene.
 
     Attributes:
-        label (int): Its class in the annotation, 0 to 9.
-        box (tuple[int, int, int, int]): Left, top, right, bottom in pixels from 0; right and
+        label: Its class in the annotation, 0 to 9.
+        box: Left, top, right, bottom in pixels from 0; right and
             bottom are exclusive.
-        smudged (bool): Whether its pixels say nothing about its label.
-        source (int): Index into ``load_digits().images`` of the image that was drawn.
+        smudged: Whether its pixels say nothing about its label.
+        source: Index into ``load_digits().images`` of the image that was drawn.
     """
 
     label: int
@@ -81,12 +81,12 @@ def draw_scene(
     """Draw one scene of a split.
 
     Args:
-        split (str): 'train', 'val' or 'test': whose source digits to draw from.
-        rng (np.random.Generator): Source of every random choice.
-        size (int): Height and width of the scene; the digits keep theirs.
+        split: 'train', 'val' or 'test': whose source digits to draw from.
+        rng: Source of every random choice.
+        size: Height and width of the scene; the digits keep theirs.
 
     Returns:
-        tuple: The picture, (size, size, 3) uint8 RGB, and its digits, the anchor first.
+        The picture, (size, size, 3) uint8 RGB, and its digits, the anchor first.
     """
     anchor, companions, smudged = sample_scene(rng)
     canvas = _background(rng, size)
@@ -112,7 +112,7 @@ def pick_patch(
     part in it, so it holds no information on the label.
 
     Returns:
-        tuple: Index of the source digit, and its pixels, (8, 8) uint8.
+        Index of the source digit, and its pixels, (8, 8) uint8.
     """
     shown = int(rng.integers(len(pools))) if smudged else label
     source = int(pools[shown][rng.integers(len(pools[shown]))])

@@ -4,6 +4,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import UsageError
 from ..boxes import ObjectBoxes
@@ -65,7 +66,7 @@ def read_coco(
                 f'{file.path}: entry {number} of annotations has bbox {one.bbox}, not four finite '
                 'numbers x, y, width and height, the last two not negative: correct the box'
             )
-        label = class_ids.get(one.category_id)
+        label = _lookup(class_ids, one.category_id)
         if label is not None and (crowd == 'keep' or not one.iscrowd):
             areas[row][label] = max(share, areas[row].get(label, 0.0))
             if boxes and not one.iscrowd:
@@ -129,7 +130,7 @@ def _is_size(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and 0 <= value < math.inf)
 
 
-def _lookup(table: dict, key: object) -> object:
+def _lookup(table: dict, key: object) -> Any:
     """``table.get(key)``, also for what can be no key."""
     try:
         return table.get(key)
@@ -159,7 +160,7 @@ def _share(one: CocoObject, photo: CocoPhoto) -> float | None:
         usable = 0 <= width < math.inf and 0 <= height < math.inf
         usable = usable and -math.inf < x < math.inf and -math.inf < y < math.inf
     except (TypeError, ValueError):
-        usable = False
+        return None
     if not usable:
         return None
     if not photo.width or not photo.height:

@@ -21,7 +21,7 @@ class CocoPhoto(NamedTuple):
     """An entry of ``images``; None stands for what it has not."""
 
     id: int | str | None
-    file_name: str | None
+    file_name: str  # as the file has it; the table checks it
     width: float | None
     height: float | None
 

@@ -50,7 +50,8 @@ def read_indicators(path: str | Path, num_columns: int) -> Indicators:
     Raises:
         UsageError: If the file can't be read, or a line is something else; the message names it.
     """
-    rows, columns = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    rows: list[np.ndarray] = [np.zeros(0, np.int32)]
+    columns: list[np.ndarray] = [np.zeros(0, np.int32)]
     num_lines, num_rows, blank = 0, 0, None
     try:
         with Path(path).open('rb') as file:

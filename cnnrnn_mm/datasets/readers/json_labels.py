@@ -4,6 +4,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import UsageError
 from ..class_list import class_list
@@ -120,7 +121,7 @@ def _ids(value: object) -> tuple[int, ...]:
     return ids
 
 
-def _areas(value: object) -> dict[int, float]:
+def _areas(value: Any) -> dict[int, float]:
     """Areas under class ids, which JSON can write only as strings."""
     try:
         return {int(label): float(share) for label, share in dict(value).items()}

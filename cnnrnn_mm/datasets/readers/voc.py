@@ -63,7 +63,8 @@ def read_voc(
     img_paths = [f'{image_id}.jpg' for image_id in image_ids]
     check_paths(img_paths, image_set, lambda row: f'line {lines[row]}')  # before the files are read
     class_ids = {name: label for label, name in enumerate(names)}
-    others, sizeless = Counter(), []
+    others: Counter[str] = Counter()
+    sizeless: list[str] = []
     labels, hidden, areas = [], [], []
     column = BoxColumn() if boxes else None
     for image_id, line in zip(image_ids, lines, strict=True):
@@ -143,7 +144,7 @@ def _areas(file: VocFile, class_ids: dict[str, int]) -> tuple[dict[int, float], 
 
 def _boxes(
     file: VocFile, class_ids: dict[str, int], hard: bool
-) -> list[tuple[int, tuple[float, ...] | None]]:
+) -> list[tuple[int, tuple[float, float, float, float] | None]]:
     """Class id and box, 0-based with exclusive edges, of each object; of difficult ones if hard."""
     kept = [one for one in file.objects if one.name in class_ids and (hard or not one.difficult)]
     found = []

@@ -120,9 +120,10 @@ def _object(element: ElementTree.Element, path: str, number: int) -> VocObject:
         return VocObject(name, mark == '1', None)
     texts = [corners.findtext(corner, '') for corner in CORNERS]
     try:
-        box = tuple(map(float, texts))
+        x1, y1, x2, y2 = map(float, texts)
     except ValueError:
-        box = (math.nan,)
+        x1 = y1 = x2 = y2 = math.nan
+    box = (x1, y1, x2, y2)
     if not all(map(math.isfinite, box)):
         raise UsageError(
             f'{path}: object {number} ({name}) has the box {", ".join(texts)}: four numbers are '

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-def label_matrix(labels: Sequence[ArrayLike], num_classes: int) -> csr_array:
+def label_matrix(labels: Sequence[Sequence[int] | np.ndarray], num_classes: int) -> csr_array:
     """Put N label lists into a matrix of zeros and ones.
 
     Args:
@@ -38,10 +38,18 @@ def label_matrix(labels: Sequence[ArrayLike], num_classes: int) -> csr_array:
 
 
 def frequent_first(counts: ArrayLike, classes: Sequence[str] | None = None) -> np.ndarray:
-    """Class ids (C,) by falling count (C,), equal counts as :class:`OrderLabels` orders them."""
+    """Class ids by falling count, equal counts as :class:`OrderLabels` orders them.
+
+    Args:
+        counts: (C,), images with each label.
+        classes: Names by class id; None for none.
+
+    Returns:
+        Class ids (C,).
+    """
     order = OrderLabels('frequent_first')
     order.fit(counts, classes)
-    return order.sequence
+    return order.fitted()
 
 
 def order_labels(matrix: csr_array, sequence: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .dependence import HeldOutGain, chow_liu_forest, held_out_gain, mutual_information
 from .label_sets import (
@@ -81,7 +80,10 @@ class LabelStatistics:
 
 
 def count_label_statistics(
-    labels: Sequence[ArrayLike], classes: Sequence[str], folds: int = 5, seed: int = 0
+    labels: Sequence[Sequence[int] | np.ndarray],
+    classes: Sequence[str],
+    folds: int = 5,
+    seed: int = 0,
 ) -> LabelStatistics:
     """Count everything.
 

@@ -3,9 +3,11 @@
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from numpy.typing import ArrayLike
 
 from ...errors import UsageError
 from ...registry import TRANSFORMS
@@ -76,7 +78,7 @@ class OrderLabels(BaseTransform):
         self.sequence: np.ndarray | None = None
         self._ranks: list[int] | None = None
 
-    def fit(self, counts: Sequence[int], classes: Sequence[str] | None = None) -> None:
+    def fit(self, counts: ArrayLike, classes: Sequence[str] | None = None) -> None:
         """Find the order.
 
         Args:
@@ -104,12 +106,29 @@ class OrderLabels(BaseTransform):
             sequence = np.arange(num_classes)
         self.set_sequence(sequence)
 
-    def set_sequence(self, sequence: Sequence[int]) -> None:
+    def set_sequence(self, sequence: ArrayLike) -> None:
         """Use this order: class ids (C,), first label first."""
         self.sequence = np.asarray(sequence, dtype=np.int64)
         ranks = np.empty_like(self.sequence)
         ranks[self.sequence] = np.arange(len(self.sequence))
         self._ranks = ranks.tolist()  # a list is faster to look up one by one
+
+    def fitted(self) -> np.ndarray:
+        """The order: class ids (C,), first label first.
+
+        Raises:
+            UsageError: If neither :meth:`fit` nor :meth:`set_sequence` was called.
+        """
+        if self.sequence is None:
+            raise UsageError(self._unfitted())
+        return self.sequence
+
+    def _unfitted(self) -> str:
+        return (
+            f"label order '{self.order}' was never fitted: add "
+            "default_hooks=dict(label_order=dict(type='cnnrnn_mm.LabelOrderHook')) to the config, "
+            'or call OrderLabels.fit with the counts of the training split'
+        )
 
     def transform(self, results: dict) -> dict:
         """Reorder the labels of one image."""
@@ -131,22 +150,19 @@ class OrderLabels(BaseTransform):
         ids, ranks = labels.tolist(), self._ranks
         if ranks is None:
             if self.order != 'random':
-                raise UsageError(
-                    f"label order '{self.order}' was never fitted: add "
-                    "default_hooks=dict(label_order=dict(type='cnnrnn_mm.LabelOrderHook')) to the "
-                    'config, or call OrderLabels.fit with the counts of the training split'
-                )
+                raise UsageError(self._unfitted())
         elif ids and (min(ids) < 0 or max(ids) >= len(ranks) or len(set(ids)) < len(ids)):
             check_labels([labels], [str(results.get('img_path', '?'))], len(ranks))
-        if self.order == 'random':
+        if ranks is None or self.order == 'random':
             return np.random.permutation(labels)
         # So few numbers are sorted faster without numpy.
         return np.array(sorted(ids, key=ranks.__getitem__), dtype=np.int64)
 
     def _given_ids(self, num_classes: int, classes: Sequence[str] | None) -> np.ndarray:
-        names = {name: label for label, name in enumerate(classes or ())}
+        names: dict[Any, int] = {name: label for label, name in enumerate(classes or ())}
+        given = () if self.given is None else self.given
         try:
-            ids = [int(one) if isinstance(one, Integral) else names[one] for one in self.given]
+            ids = [int(one) if isinstance(one, Integral) else names[one] for one in given]
         except KeyError as error:
             raise UsageError(
                 f'{error.args[0]!r} in the given label order is no class of the dataset: use its '

@@ -7,6 +7,7 @@ from .missed_validation_hook import MissedValidationHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .plain_checkpoint_hook import PlainCheckpointHook
 from .random_state_hook import RandomStateHook
+from .skip_unreadable_hook import SkipUnreadableHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -17,4 +18,5 @@ __all__ = [
     'NonFiniteLossHook',
     'PlainCheckpointHook',
     'RandomStateHook',
+    'SkipUnreadableHook',
 ]

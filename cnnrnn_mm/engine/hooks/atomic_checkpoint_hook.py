@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
+from mmengine.runner import Runner
 
 from ...errors import UsageError
 from ...registry import HOOKS
@@ -49,6 +50,8 @@ class AtomicCheckpointHook(CheckpointHook):
         UsageError: In training, if a checkpoint can not be written and ``save_error='stop'``.
     """
 
+    file_backend: Any
+
     def __init__(self, *args: Any, save_error: str = 'stop', **options: Any) -> None:
         if save_error not in SAVE_ERRORS:
             raise UsageError(f"save_error is '{save_error}': set it to 'stop' or 'warn'")
@@ -57,7 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._removals: LateRemovals | None = None
         self._saves: AtomicSaves | None = None  # while one is under way
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Tidy up after a run that was killed while it saved."""
         super().before_train(runner)
         if type(self.file_backend) is not LocalBackend:
@@ -75,55 +78,50 @@ class AtomicCheckpointHook(CheckpointHook):
                 runner.logger.info(f'Removed {path}, which a killed run has left behind')
                 remove(path)
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Save one, name it in ``last_checkpoint``, remove what it outdates."""
         if self._removals is None:
             super()._save_checkpoint_with_step(runner, step, meta)
             return
-        with self._saving(runner) as saves:
+        with self._saving(runner, self._removals) as saves:
             saves.stage_last()
             super()._save_checkpoint_with_step(saves, step, meta)
             saves.name_last()
 
-    def _save_best_checkpoint(self, runner, metrics: dict) -> None:
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save the best one, and the last one again, before the best until now is removed."""
         if self._removals is None:
             super()._save_best_checkpoint(runner, metrics)
             return
-        with self._saving(runner) as saves:
+        with self._saving(runner, self._removals) as saves:
             super()._save_best_checkpoint(saves, metrics)
 
     @contextmanager
-    def _saving(self, runner) -> Iterator[AtomicSaves]:
+    def _saving(self, runner: Runner, removals: LateRemovals) -> Iterator[AtomicSaves]:
         """Carry out the removals at the end, or put everything back if a file can't be written."""
         if self._saves is not None:  # the last one, saved again after the best
             yield self._saves
             return
         infos, known = runner.message_hub.runtime_info, self._known()
-        self._saves = AtomicSaves(runner, lambda: self._store_outdated(runner))
+        self._saves = AtomicSaves(runner, lambda: _store_outdated(runner, removals))
         try:
             yield self._saves
         except OSError as error:
             _put_back(runner.message_hub, infos)
-            vars(self).update(known)
+            self.__dict__.update(known)
             self._report(runner, error)
         else:
             if is_main_process():
-                self._removals.carry_out(self._saves.written)
+                removals.carry_out(self._saves.written)
         finally:
-            self._removals.pending.clear()
+            removals.pending.clear()
             self._saves.clear_stage()
             self._saves = None
 
     def _known(self) -> dict[str, Any]:
         return {name: copy.copy(vars(self)[name]) for name in KNOWN if name in vars(self)}
 
-    def _store_outdated(self, runner) -> None:
-        """Let the next checkpoint tell what it outdates, should the removal be cut off."""
-        names = [path.name for path in self._removals.pending]
-        runner.message_hub.update_info(OUTDATED, names)
-
-    def _report(self, runner, error: OSError) -> None:
+    def _report(self, runner: Runner, error: OSError) -> None:
         """End the run with one line, or go on with a warning."""
         last = Path(runner.work_dir, LAST)
         whole = f'{last.read_text().strip()} is whole' if last.is_file() else 'there is none before'
@@ -134,6 +132,11 @@ class AtomicCheckpointHook(CheckpointHook):
         if self.save_error == 'stop':
             raise UsageError(line) from error
         runner.logger.warning(f'{line}; this run goes on without it')
+
+
+def _store_outdated(runner: Runner, removals: LateRemovals) -> None:
+    """Let the next checkpoint tell what it outdates, should the removal be cut off."""
+    runner.message_hub.update_info(OUTDATED, [path.name for path in removals.pending])
 
 
 def _put_back(hub: MessageHub, infos: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from ...registry import HOOKS
 
@@ -16,6 +17,6 @@ class ChannelsLastHook(Hook):
     Activations follow the weights' layout, so nothing else is needed.
     """
 
-    def before_run(self, runner) -> None:
+    def before_run(self, runner: Runner) -> None:
         """Convert the model, before training, validation or testing."""
         runner.model.to(memory_format=torch.channels_last)

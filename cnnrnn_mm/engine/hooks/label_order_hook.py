@@ -2,10 +2,12 @@
 """Fit the label order on the training split and keep it in the checkpoint."""
 
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from ...datasets.annotations import check_labels, class_names, read_labels
 from ...datasets.transforms import OrderLabels
@@ -17,6 +19,8 @@ __all__ = ['LabelOrderHook', 'tell_heads']
 
 #: The order of a pipeline that chooses between several.
 MIXED = 'mixed'
+
+T = TypeVar('T')
 
 
 @HOOKS.register_module()
@@ -36,7 +40,7 @@ class LabelOrderHook(Hook):
         self._early_iterator = None
         self._unusable: UsageError | None = None
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the stored order of a run that is resumed, and tell the heads."""
         stored = checkpoint.get('meta', {}).get('label_order')
         if runner._resume:  # the host offers no public way to ask
@@ -47,7 +51,7 @@ class LabelOrderHook(Hook):
         except UsageError as error:  # of no weight if this run trains, in an order of its own
             self._unusable = error
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Fit, on rank 0, and hand the order to all ranks."""
         dataset = runner.train_dataloader.dataset
         transforms = list(find_transforms(dataset, OrderLabels))
@@ -66,19 +70,19 @@ class LabelOrderHook(Hook):
         tell_heads(runner.model, self._fitted)
         self._early_iterator = _restart_early_workers(runner.train_loop)
 
-    def before_val(self, runner) -> None:
+    def before_val(self, runner: Runner) -> None:
         """Refuse to decode in an order that the checkpoint does not have."""
         if self._unusable is not None and not self._fitted:
             raise self._unusable
 
     before_test = before_val
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Store the order."""
         checkpoint['meta']['label_order'] = self._fitted
 
     @staticmethod
-    def _fit(dataset, task: str, group: list[OrderLabels]) -> None:
+    def _fit(dataset: Any, task: str, group: list[OrderLabels]) -> None:
         """Count the labels once and fit all transforms of a task."""
         labels, paths = read_labels(dataset, task or None)
         classes = None if task else class_names(dataset)
@@ -92,29 +96,31 @@ class LabelOrderHook(Hook):
         counts = np.bincount(np.concatenate(labels), minlength=num_classes)
         for transform in group:
             transform.fit(counts, classes)
-            sequence = [transform.sequence.tolist()]
+            sequence = [transform.fitted().tolist()]
             broadcast_object_list(sequence)
             transform.set_sequence(sequence[0])
 
     @staticmethod
-    def _as_resumed(runner, by_task: dict[str, list[OrderLabels]], resumed: dict) -> dict:
+    def _as_resumed(runner: Runner, by_task: dict[str, list[OrderLabels]], resumed: dict) -> dict:
         """Put the checkpoint's order in place of the fitted one."""
         for task, group in by_task.items():
             stored = resumed.get(task)
             if stored and stored['order'] == MIXED:  # each transform has its own, fitted anew
                 continue
-            for transform in group if stored else ():
-                if len(stored['sequence']) != len(transform.sequence):
+            if not stored:
+                continue
+            for transform in group:
+                if len(stored['sequence']) != len(transform.fitted()):
                     raise UsageError(
                         f'the checkpoint orders {len(stored["sequence"])} classes, the dataset has '
-                        f'{len(transform.sequence)}: resume with the class list of the checkpoint'
+                        f'{len(transform.fitted())}: resume with the class list of the checkpoint'
                     )
                 if stored['order'] != transform.order:
                     raise UsageError(
                         f"the checkpoint was trained with label order '{stored['order']}', the "
                         f"config says '{transform.order}': resume with the order of the checkpoint"
                     )
-                if stored['sequence'] != transform.sequence.tolist():
+                if stored['sequence'] != transform.fitted().tolist():
                     runner.logger.warning(
                         'The training split gives another label order than the one stored in the '
                         'checkpoint; the stored one is used.'
@@ -123,7 +129,7 @@ class LabelOrderHook(Hook):
         return _orders(by_task)
 
 
-def find_transforms(root, kind: type) -> Iterator:
+def find_transforms(root: Any, kind: type[T]) -> Iterator[T]:
     """All transforms of type ``kind`` in a dataset, through dataset and transform wrappers."""
     if isinstance(root, kind):
         yield root
@@ -139,13 +145,13 @@ def find_transforms(root, kind: type) -> Iterator:
         yield from find_transforms(child, kind)
 
 
-def tell_heads(model, label_order: dict) -> None:
+def tell_heads(model: Any, label_order: dict) -> None:
     """Hand the order to the heads that can decode in it, through wrappers and task heads."""
     while not hasattr(model, 'head') and hasattr(model, 'module'):
         model = model.module
     head = getattr(model, 'head', None)
     for task, stored in label_order.items():
-        heads = getattr(head, 'task_heads', {}) if task else {'': head}
+        heads: Any = getattr(head, 'task_heads', {}) if task else {'': head}
         if task in heads and hasattr(heads[task], 'set_training_order'):
             count = getattr(heads[task], 'num_classes', None)
             single = stored['order'] not in ('random', MIXED)
@@ -161,15 +167,15 @@ def _orders(by_task: dict[str, list[OrderLabels]]) -> dict:
     """Plain types for the checkpoint; one order a task, or that there is no single one."""
     orders = {}
     for task, group in by_task.items():
-        sequence = group[0].sequence.tolist()
+        sequence = group[0].fitted().tolist()
         same = all(
-            one.order == group[0].order and one.sequence.tolist() == sequence for one in group
+            one.order == group[0].order and one.fitted().tolist() == sequence for one in group
         )
         orders[task] = {'order': group[0].order if same else MIXED, 'sequence': sequence}
     return orders
 
 
-def _restart_early_workers(loop):
+def _restart_early_workers(loop: Any) -> Any:
     """Start the workers of an iteration-based loop anew; return what must be kept alive.
 
     That loop starts them when it is built, which is before any hook runs, so they hold a copy of

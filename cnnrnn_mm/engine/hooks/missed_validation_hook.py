@@ -2,7 +2,7 @@
 """The validation between a checkpoint and the end of the run that wrote it."""
 
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from ...registry import HOOKS
 
@@ -28,7 +28,7 @@ class MissedValidationHook(Hook):
     # After all others have prepared the training.
     priority = 'LOWEST'
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Validate, if that is what the resumed run would have done next."""
         if not runner._resume or runner.val_loop is None:  # the host has no public way to ask
             return
@@ -44,7 +44,7 @@ class MissedValidationHook(Hook):
             runner.logger.info(f'The checkpoint has no validation of step {step}: it is run now')
             runner.val_loop.run()
 
-    def before_val(self, runner) -> None:
+    def before_val(self, runner: Runner) -> None:
         """Mark the state; if a checkpoint is saved before the next one, then after validation."""
         loop = runner._train_loop
         if isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):

@@ -1,6 +1,7 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """What happens when a loss or a gradient is NaN or infinite."""
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _NormBase
 
 from ...errors import UsageError
@@ -65,13 +67,14 @@ class NonFiniteLossHook(Hook):
         self.save = save
         self.check_gradients = check_gradients
         self._handles: list = []
-        self._runner = self._batch = None
+        self._runner: Any = None
+        self._batch: Any = None
         self._losses: dict[str, torch.Tensor] = {}
         self._statistics: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._poisoned = self._judged = False
         self._in_a_row = self._saved = 0
 
-    def before_train(self, runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Watch the model's losses and the optimizers' steps."""
         self._runner = runner
         self._release()
@@ -85,7 +88,7 @@ class NonFiniteLossHook(Hook):
             judge = partial(self._before_step, gradients)
             self._handles.append(one.optimizer.register_step_pre_hook(judge))
 
-    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Remember the batch, and what the forward pass will change."""
         self._batch, self._losses, self._judged = data_batch, {}, False
         self._statistics = [
@@ -95,7 +98,9 @@ class NonFiniteLossHook(Hook):
             for buffer in module.buffers(recurse=False)
         ]
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Judge an iteration without a step: gradients are gathered, or the scaler left it out."""
         if not self._judged and not _finite(self._losses.values()):
             self._undo_statistics()
@@ -104,7 +109,7 @@ class NonFiniteLossHook(Hook):
             self._act()
         self._batch, self._losses = None, {}
 
-    def after_train(self, runner) -> None:
+    def after_train(self, runner: Runner) -> None:
         """Tell how many steps were left out."""
         self._release()
         skipped = runner.message_hub.runtime_info.get(SKIPPED, 0)
@@ -197,7 +202,7 @@ def _largest(gradients: list[torch.Tensor]) -> list[torch.Tensor]:
     return [norm.float() for norm in norms]
 
 
-def _finite(values) -> bool:
+def _finite(values: Iterable[torch.Tensor]) -> bool:
     """Whether all numbers are, with a single transfer from the device."""
     values = list(values)
     if not values:

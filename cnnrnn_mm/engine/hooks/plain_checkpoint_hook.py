@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
 
 from ...registry import HOOKS
 
@@ -30,7 +31,7 @@ class PlainCheckpointHook(Hook):
     # After every other hook has put in what it stores, and before any reads what was loaded.
     priority = 'LOWEST'
 
-    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make the checkpoint plain, in place."""
         dropped: list[str] = []
         plain = {key: to_plain(value, key, dropped) for key, value in checkpoint.items()}
@@ -41,7 +42,7 @@ class PlainCheckpointHook(Hook):
                 'Left out of the checkpoint, since they are no plain types: %s', ', '.join(dropped)
             )
 
-    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Bring the log histories back, in place; checkpoints of other origin stay as they are."""
         scalars = checkpoint.get('message_hub', {}).get('log_scalars', {})
         for key, value in scalars.items():

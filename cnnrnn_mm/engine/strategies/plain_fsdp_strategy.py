@@ -1,6 +1,8 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 """Sharded weights with ordinary checkpoints."""
 
+from typing import Any
+
 import torch
 from mmengine._strategy.fsdp import FSDPStrategy
 from mmengine.optim import BaseOptimWrapper
@@ -41,7 +43,7 @@ class PlainFSDPStrategy(FSDPStrategy):
         UsageError: If ``state_dict_cfg`` is given.
     """
 
-    def __init__(self, *, model_wrapper: dict | None = None, **kwargs) -> None:
+    def __init__(self, *, model_wrapper: dict | None = None, **kwargs: Any) -> None:
         if 'state_dict_cfg' in kwargs:
             raise UsageError(
                 'PlainFSDPStrategy always writes whole checkpoints: leave out state_dict_cfg, or '
@@ -73,7 +75,8 @@ class PlainFSDPStrategy(FSDPStrategy):
                     "clip_grad of type 'value' is not supported with sharded weights: write "
                     'clip_grad=dict(max_norm=...)'
                 )
-            built.clip_func = lambda _, max_norm, norm_type=2.0, **__: model.clip_grad_norm_(
+            wrapped: Any = model  # FullyShardedDataParallel
+            built.clip_func = lambda _, max_norm, norm_type=2.0, **__: wrapped.clip_grad_norm_(
                 max_norm, norm_type
             )
         return built

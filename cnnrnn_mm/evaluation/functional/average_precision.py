@@ -35,6 +35,7 @@ __all__ = [
     'ranked_average_precision',
 ]
 
+#: Area under the curve as it is, VOC 2007's 11 points, and the interpolated curve of VOC from 2010.
 AP_METHODS = ('area', '11points', 'interpolated')
 
 
@@ -111,6 +112,7 @@ def _average_precision(
     found = hits.cumsum(1)
     true = found[:, -1:]  # (B, 1)
     precision = found / seen.clamp_(min=1)
+    best = precision
     if set(methods) != {'area'}:
         best = precision.flip(1).cummax(1).values.flip(1)  # from each segment on
     values = {}

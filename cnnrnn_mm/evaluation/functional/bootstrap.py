@@ -45,6 +45,10 @@ EXACT_IN_FLOAT32 = 2**24
 def check_bootstrap(bootstrap: int, confidence: float) -> None:
     """Refuse options that make no interval.
 
+    Args:
+        bootstrap: Number of resamples; 0 for none.
+        confidence: Share of them inside the interval.
+
     Raises:
         UsageError: If ``bootstrap`` is negative or ``confidence`` is no share between 0 and 1.
     """

@@ -40,7 +40,13 @@ __all__ = [
 
 
 class LabelCounts(NamedTuple):
-    """Counts over images for each class: shape (C,), or (C, B) for B resamples of the images."""
+    """Counts over images for each class: shape (C,), or (C, B) for B resamples of the images.
+
+    Attributes:
+        true_positive: Images with the label, and with it predicted.
+        false_positive: Images without it, but with it predicted.
+        false_negative: Images with it, without it predicted.
+    """
 
     true_positive: Tensor
     false_positive: Tensor
@@ -73,7 +79,8 @@ def weighted_counter(pred: Tensor, target: Tensor) -> Callable[[Tensor], LabelCo
         target: BoolTensor of shape (N, C).
 
     Returns:
-        A function of weights (N, B), see bootstrap.py, that gives the counts, float64 (C, B).
+        A function of weights (N, B), see :func:`draw_weights`, that gives the counts,
+        float64 (C, B).
     """
     check_sets(pred, target)
     kinds = []

@@ -6,6 +6,7 @@ Axis letters: N images, C classes (END and START are no classes), k labels at th
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from cnnrnn_mm.errors import UsageError
 __all__ = ['count_repeats', 'labels_to_sets', 'repeats_label', 'topk_labels']
 
 
-def labels_to_sets(labels: Sequence[Sequence[int] | Tensor], num_classes: int) -> Tensor:
+def labels_to_sets(
+    labels: Sequence[Sequence[int] | np.ndarray | Tensor], num_classes: int
+) -> Tensor:
     """Turn N sequences of class ids into a boolean matrix; order and repeats do not matter.
 
     Args:

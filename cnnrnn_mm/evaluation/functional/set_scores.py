@@ -49,6 +49,10 @@ def example_scores(pred: Tensor, target: Tensor) -> dict[str, Tensor]:
 def set_size_scores(pred: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Sizes of the sets, in labels; what is reported is their mean over images.
 
+    Args:
+        pred: BoolTensor of shape (N, C).
+        target: BoolTensor of shape (N, C).
+
     Returns:
         ``set-size`` and ``gt-set-size``, of the predicted and of the true set;
         ``set-size-error``, the absolute difference; each float64 of shape (N,).
@@ -80,15 +84,20 @@ def label_set_statistic(
         skip_absent: See ``class_average_scores``.
 
     Returns:
-        A function of weights (N, B), see bootstrap.py, whose columns have the sum N. It gives
-        float64 (B,) for each name in ``class_average_scores``, ``overall_scores``,
+        A function of weights (N, B), see :func:`draw_weights`, whose columns have the sum N.
+        It gives float64 (B,) for each name in ``class_average_scores``, ``overall_scores``,
         ``example_scores``, ``set_size_scores``, and ``repeated``, the share of paths with a
         repeated label, and ``repeated-labels``, the share of labels that are repeated ones (0 if
         there is no label at all), in percent.
+
+    Raises:
+        ValueError: If ``repeats`` or ``lengths`` comes without the other.
     """
+    if (repeats is None) != (lengths is None):
+        raise ValueError('repeats and lengths belong together: give both or neither')
     count = weighted_counter(pred, target)
     of_images = {**example_scores(pred, target), **set_size_scores(pred, target)}
-    if repeats is not None:
+    if repeats is not None and lengths is not None:
         of_images['repeated'] = 100.0 * (repeats > 0).double()
         of_images['repeats'], of_images['lengths'] = repeats.double(), lengths.double()
     values = torch.stack(list(of_images.values()))  # (scores, N)
@@ -96,7 +105,7 @@ def label_set_statistic(
     def scores(weights: Tensor) -> dict[str, Tensor]:
         sums = dict(zip(of_images, values @ weights.double(), strict=True))
         repeated = {}
-        if repeats is not None:
+        if 'repeats' in sums:
             repeated['repeated-labels'] = percent(sums.pop('repeats'), sums.pop('lengths'))
         counts = count(weights)
         return {
@@ -110,6 +119,15 @@ def label_set_statistic(
 
 
 def label_set_scores(pred: Tensor, target: Tensor, skip_absent: bool = False) -> dict[str, float]:
-    """The scores of a split, each image counted once; arguments as above."""
+    """The scores of a split, each image counted once.
+
+    Args:
+        pred: BoolTensor of shape (N, C).
+        target: BoolTensor of shape (N, C).
+        skip_absent: See ``class_average_scores``.
+
+    Returns:
+        The scores of :func:`label_set_statistic` by name.
+    """
     scores = label_set_statistic(pred, target, skip_absent=skip_absent)(torch.ones(len(pred), 1))
     return {name: value.item() for name, value in scores.items()}

@@ -1,5 +1,6 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -158,15 +159,17 @@ class LabelSetMetric(BaseMetric):
             torch.tensor([result['repeats'] for result in results]),
             torch.tensor([result['length'] for result in results]),
         )
-        metrics = with_intervals(
-            lambda *images: label_set_statistic(*images, skip_absent=self.skip_absent),
-            images,
-            self.items,
-            bootstrap=self.bootstrap,
-            confidence=self.confidence,
-            seed=self.seed,
-            suffix=self.suffix,
-        )
+        metrics: dict[str, float | list[float]] = {
+            **with_intervals(
+                partial(label_set_statistic, skip_absent=self.skip_absent),
+                images,
+                self.items,
+                bootstrap=self.bootstrap,
+                confidence=self.confidence,
+                seed=self.seed,
+                suffix=self.suffix,
+            )
+        }
         if self.classwise:
             names = ('precision', 'recall', 'f1-score')
             for name, values in zip(names, class_scores(count_labels(*images[:2])), strict=True):

@@ -1,5 +1,6 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -123,7 +124,10 @@ class RankingMetric(BaseMetric):
         scores = torch.stack([result['score'] for result in results])  # (N, C)
         target = sets_of(results, 'gt', num_classes)
         ignored = sets_of(results, 'hidden', num_classes) if self.ignore_difficult else None
-        paths = {'MAP@k': None, 'MAP@k_path': [result.get('path') for result in results]}
+        paths: dict[str, Any] = {
+            'MAP@k': None,
+            'MAP@k_path': [result.get('path') for result in results],
+        }
         of_images = {
             item: average_precision_at_k(rank_labels(scores, self.k, paths[item], ignored), target)
             for item in IMAGE_ITEMS
@@ -131,7 +135,7 @@ class RankingMetric(BaseMetric):
         }
         methods = {item: CLASS_ITEMS[item] for item in self.items if item in CLASS_ITEMS}
         ignored = torch.zeros_like(target) if ignored is None else ignored
-        metrics = with_intervals(
+        figures = with_intervals(
             lambda *columns: self._statistic(columns, methods, list(of_images)),
             (scores, target, ignored, *of_images.values()),
             self.items,
@@ -139,7 +143,9 @@ class RankingMetric(BaseMetric):
             confidence=self.confidence,
             seed=self.seed,
         )
-        metrics = {name.replace('@k', f'@{self.k}'): value for name, value in metrics.items()}
+        metrics: dict[str, float | list[float]] = {
+            name.replace('@k', f'@{self.k}'): value for name, value in figures.items()
+        }
         if self.classwise:
             for item, method in methods.items():
                 values = average_precision(scores, target, ignored, method)

@@ -23,9 +23,9 @@ class SceneLawMetric(BaseMetric):
     It reports ``law_broken``, from 0 to 100; lower is better.
 
     Args:
-        collect_device (str): 'cpu' or 'gpu': where results of several processes are gathered.
+        collect_device: 'cpu' or 'gpu': where results of several processes are gathered.
             Defaults to 'cpu'.
-        prefix (str, optional): Put before the name of the figure, as in ``prefix/law_broken``.
+        prefix: Put before the name of the figure, as in ``prefix/law_broken``.
             Defaults to None.
     """
 

@@ -5,6 +5,7 @@ Axis letters: N images of a batch, F image feature size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmpretrain.models import ImageClassifier
 from torch import Tensor
@@ -43,7 +44,7 @@ class FeatureClassifier(ImageClassifier):
         feature_shape: Sequence[int],
         backbone_digest: str,
         neck_digest: str,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.features, self.feature_shape = features, tuple(feature_shape)
@@ -92,7 +93,7 @@ class FeatureClassifier(ImageClassifier):
                 )
         self._compared = True
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         """Torch's hook for loading; the weights may be others now."""
         self._compared = False
         super()._load_from_state_dict(*args, **kwargs)

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from inspect import signature
+from typing import Any
 
 from mmpretrain.models import ImageClassifier
 from mmpretrain.structures import DataSample
@@ -30,7 +31,7 @@ class RegionClassifier(ImageClassifier):
         UsageError: If the neck takes no data samples.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.neck is None or 'data_samples' not in signature(self.neck.forward).parameters:
             given = 'no neck' if self.neck is None else f'the neck {type(self.neck).__name__}'
@@ -49,7 +50,7 @@ class RegionClassifier(ImageClassifier):
         return self.head.loss(self.locate(inputs, data_samples), data_samples)
 
     def predict(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs
+        self, inputs: Tensor, data_samples: list[DataSample] | None = None, **kwargs: Any
     ) -> list[DataSample]:
         """See the host's ``ImageClassifier.predict``."""
         return self.head.predict(self.locate(inputs, data_samples), data_samples, **kwargs)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from ...errors import UsageError
 from ...search import State, StepFunction
 
 __all__ = ['BaseDecoder']
@@ -67,6 +68,15 @@ class BaseDecoder(BaseModule, metaclass=ABCMeta):
             use_trie: Remember what label paths gave, where the decoder can.
             keep_all: The search comes back to prefixes of earlier steps (best-first search does).
         """
+
+    def _check_marginals(self, logits: Tensor | None) -> Tensor:
+        """The logits (N, C) of the marginal branch, for a decoder that reads them."""
+        if logits is None:
+            raise UsageError(
+                f'{type(self).__name__} reads the marginal branch, and the head has none: set '
+                'marginal=dict() in the head'
+            )
+        return logits
 
     def set_order(self, name: str, order: Sequence[int]) -> None:
         """Take the label order that the paths are learnt in; for decoders that depend on it.

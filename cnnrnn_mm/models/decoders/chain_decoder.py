@@ -6,6 +6,7 @@ feature size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ class ChainDecoder(PathDecoder):
         read_image: bool = False,
         detach: bool = True,
         strength: float = 1.0,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if strength < 0:
             raise UsageError(f'strength is {strength}: set it to 0 or more')
@@ -123,7 +124,7 @@ class ChainDecoder(PathDecoder):
         self.places.fill_(-1)
         self.places[self.order] = torch.arange(len(self.order), device=self.order.device)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         if self.is_ordered:
             self._place_labels()
@@ -140,7 +141,8 @@ class ChainDecoder(PathDecoder):
                 'ChainDecoder does not know the label order: train with OrderLabels and '
                 'LabelOrderHook, load a checkpoint, or call set_order'
             )
-        logits = marginal_logits.detach() if self.detach else marginal_logits
+        logits = self._check_marginals(marginal_logits)
+        logits = logits.detach() if self.detach else logits
         skip = self.skip_scale * logits
         if self.image_projection is None:
             return skip
@@ -189,4 +191,6 @@ class ChainDecoder(PathDecoder):
 
     def image_vectors(self, features: Tensor) -> Tensor:
         """h(U_I I): (N, F) -> (N, D)."""
+        if self.image_projection is None:
+            return super().image_vectors(features)
         return self.activation(self.image_projection(features))

@@ -5,6 +5,9 @@ Axis letters: N images, M paths, C labels, V = C + 1 (labels and END), D embeddi
 feature size.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,10 +18,14 @@ from .path_decoder import PathDecoder
 
 __all__ = ['ACTIVATIONS', 'LabelDecoder', 'find_activation']
 
-ACTIVATIONS = {'relu': torch.relu, 'tanh': torch.tanh, 'identity': torch.positive}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    'relu': torch.relu,
+    'tanh': torch.tanh,
+    'identity': torch.positive,
+}
 
 
-def find_activation(name: str):
+def find_activation(name: str) -> Callable[[Tensor], Tensor]:
     """The function called ``name`` in :data:`ACTIVATIONS`."""
     if name not in ACTIVATIONS:
         raise UsageError(
@@ -34,11 +41,11 @@ class LabelDecoder(PathDecoder):
     ==================================  ==================  =======================================
     part                                equation            here
     ==================================  ==================  =======================================
-    w_k = U_l e_k                       (2)                 ``embedding`` (one row a token)
-    o(t), r(t) = RNN(r(t-1), w_k(t))    (1), (3)            ``recurrent``
-    x_t = h(U_o o(t) + U_I I)           (4)                 ``output_projection``,
+    w_k = U_l e_k                       2                   ``embedding`` (one row a token)
+    o(t), r(t) = RNN(r(t-1), w_k(t))    1, 3                ``recurrent``
+    x_t = h(U_o o(t) + U_I I)           4                   ``output_projection``,
                                                             ``image_projection``, ``activation``
-    s(t) = U_l^T x_t                    (5)                 the first V rows of ``embedding``
+    s(t) = U_l^T x_t                    5                   the first V rows of ``embedding``
     ==================================  ==================  =======================================
 
     The image enters at every step, and nowhere else: the recurrent state depends on labels alone.
@@ -68,7 +75,7 @@ class LabelDecoder(PathDecoder):
         recurrent: str = 'lstm',
         dropout: float = 0.5,
         activation: str = 'tanh',
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(vocabulary, embed_dims, hidden_dims, recurrent, dropout, **kwargs)
         self.activation = find_activation(activation)

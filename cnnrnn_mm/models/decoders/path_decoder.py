@@ -6,6 +6,7 @@ H recurrent size, F image feature size, E size of what a decoder makes of an ima
 """
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,9 @@ class PathDecoder(BaseDecoder):
         self.dropout = nn.Dropout(dropout)
         self.trie_bytes = trie_bytes
         self._trie: PrefixTrie | None = None
+        self._trie_key: tuple[Any, ...] = ()
+        self._sampled: list[Tensor] = []
+        self._sample = torch.empty(0)
 
     def _start_embedding(self) -> None:
         """Unit-variance rows would start the tied scores of the paper at a spread of sqrt(D)."""
@@ -166,13 +170,13 @@ class PathDecoder(BaseDecoder):
             trie = self._fresh_trie(image)
             trie.begin(keep_all)
 
-            def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            def look_up(tokens: Tensor, state: State) -> tuple[Tensor, State]:
                 rows, nodes = state
                 nodes = trie.advance(nodes, tokens)
                 scores = self.score(trie.vectors(nodes), image.index_select(0, rows), tokens)
                 return scores.float().log_softmax(-1), (rows, nodes)
 
-            return step, (rows, torch.zeros_like(rows))
+            return look_up, (rows, torch.zeros_like(rows))
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             rows, *recurrent = state
@@ -208,18 +212,18 @@ class PathDecoder(BaseDecoder):
     def _fresh_trie(self, image: Tensor) -> PrefixTrie:
         """The trie of the present weights."""
         key = self._weights_key(image.device)
-        fresh = self._trie is not None and key == self._trie_key
-        if not fresh or not torch.equal(torch.cat(self._sampled), self._sample):
+        trie = self._trie if key == self._trie_key else None
+        if trie is None or not torch.equal(torch.cat(self._sampled), self._sample):
             state = self.initial_state(image[:1])
             vector = self.output_projection.weight.new_zeros(1, self.embedding.embedding_dim)
-            self._trie = PrefixTrie(
+            trie = self._trie = PrefixTrie(
                 self.vocabulary.num_inputs, vector, state, self._expand, self.trie_bytes
             )
             # Some thousand weights: what writes to ``.data``, as averaging hooks do, shows here.
             flat = [weight.detach().view(-1) for weight in self._path_weights()]
             self._sampled = [part[:: max(len(part) // 1024, 1)] for part in flat]  # views
             self._trie_key, self._sample = key, torch.cat(self._sampled)
-        return self._trie
+        return trie
 
     def _path_weights(self) -> list[Tensor]:
         modules = (self.embedding, self.recurrent, self.output_projection)

@@ -11,6 +11,8 @@ done once for each label: ``drive(inputs (M, D)) -> (M, G)``, then ``advance(dri
 -> (outputs (M, H), state)``. G is the layer's own affair.
 """
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -71,7 +73,7 @@ class ReLULSTMLayer(nn.Module):
         return (like.new_zeros(len(like), self.hidden_dims),)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (N, T, H) and the new state, of inputs (N, T, D)."""
         outputs = []
         for drive in self.drive(inputs).unbind(1):  # (N, 4H) each
             output, state = self.advance(drive, state)
@@ -83,7 +85,7 @@ class ReLULSTMLayer(nn.Module):
         return self.input_weights(inputs)
 
     def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (M, H) and the new state, of drives (M, G)."""
         (memory,) = state
         candidate, input_gate, forget_gate, output_gate = (
             (drives + self.state_weights(memory)).relu().chunk(4, -1)
@@ -93,7 +95,12 @@ class ReLULSTMLayer(nn.Module):
 
 
 class LSTMLayer(nn.Module):
-    """``torch.nn.LSTM`` with one layer; the state is (h, c), each (N, H)."""
+    """``torch.nn.LSTM`` with one layer; the state is (h, c), each (N, H).
+
+    Args:
+        input_dims: D.
+        hidden_dims: H.
+    """
 
     def __init__(self, input_dims: int, hidden_dims: int) -> None:
         super().__init__()
@@ -106,20 +113,20 @@ class LSTMLayer(nn.Module):
         return zeros, zeros
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (N, T, H) and the new state, of inputs (N, T, D)."""
         hidden, memory = (part.unsqueeze(0).contiguous() for part in state)
         outputs, (hidden, memory) = self.cell(inputs, (hidden, memory))
         return outputs, (hidden.squeeze(0), memory.squeeze(0))
 
     def drive(self, inputs: Tensor) -> Tensor:
         """The input's share of the gates, biases included: (..., D) -> (..., 4H)."""
-        bias = self.cell.bias_ih_l0 + self.cell.bias_hh_l0
-        return functional.linear(inputs, self.cell.weight_ih_l0, bias)
+        bias = _weight(self.cell, 'bias_ih') + _weight(self.cell, 'bias_hh')
+        return functional.linear(inputs, _weight(self.cell, 'weight_ih'), bias)
 
     def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (M, H) and the new state, of drives (M, G)."""
         hidden, memory = state
-        gates = drives + functional.linear(hidden, self.cell.weight_hh_l0)
+        gates = drives + functional.linear(hidden, _weight(self.cell, 'weight_hh'))
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, -1)
         memory = forget_gate.sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
         hidden = output_gate.sigmoid() * memory.tanh()
@@ -127,7 +134,12 @@ class LSTMLayer(nn.Module):
 
 
 class GRULayer(nn.Module):
-    """``torch.nn.GRU`` with one layer; the state is (h,), (N, H)."""
+    """``torch.nn.GRU`` with one layer; the state is (h,), (N, H).
+
+    Args:
+        input_dims: D.
+        hidden_dims: H.
+    """
 
     def __init__(self, input_dims: int, hidden_dims: int) -> None:
         super().__init__()
@@ -139,18 +151,20 @@ class GRULayer(nn.Module):
         return (like.new_zeros(len(like), self.hidden_dims),)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (N, T, H) and the new state, of inputs (N, T, D)."""
         outputs, hidden = self.cell(inputs, state[0].unsqueeze(0).contiguous())
         return outputs, (hidden.squeeze(0),)
 
     def drive(self, inputs: Tensor) -> Tensor:
         """The input's share of the gates: (..., D) -> (..., 3H)."""
-        return functional.linear(inputs, self.cell.weight_ih_l0, self.cell.bias_ih_l0)
+        weight, bias = _weight(self.cell, 'weight_ih'), _weight(self.cell, 'bias_ih')
+        return functional.linear(inputs, weight, bias)
 
     def advance(self, drives: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (M, H) and the new state, of drives (M, G)."""
         (hidden,) = state
-        own = functional.linear(hidden, self.cell.weight_hh_l0, self.cell.bias_hh_l0)
+        weight, bias = _weight(self.cell, 'weight_hh'), _weight(self.cell, 'bias_hh')
+        own = functional.linear(hidden, weight, bias)
         reset, update, candidate = drives.chunk(3, -1)
         own_reset, own_update, own_candidate = own.chunk(3, -1)
         candidate = (candidate + (reset + own_reset).sigmoid() * own_candidate).tanh()
@@ -160,7 +174,12 @@ class GRULayer(nn.Module):
 
 
 class NoRecurrence(nn.Module):
-    """The paper's ablation (Table 3): a linear embedding of the previous label, and no state."""
+    """The paper's ablation (Table 3): a linear embedding of the previous label, and no state.
+
+    Args:
+        input_dims: D.
+        hidden_dims: H, here the size of the embedding.
+    """
 
     def __init__(self, input_dims: int, hidden_dims: int) -> None:
         super().__init__()
@@ -171,7 +190,7 @@ class NoRecurrence(nn.Module):
         return ()
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """See the module's docstring."""
+        """Outputs (N, T, H) and the new state, of inputs (N, T, D)."""
         return self.embedding(inputs), state
 
     def drive(self, inputs: Tensor) -> Tensor:
@@ -183,7 +202,11 @@ class NoRecurrence(nn.Module):
         return drives, state
 
 
-RECURRENT_LAYERS: dict[str, type[nn.Module]] = {
+#: What all layers here have in common; see the module's docstring.
+RecurrentLayer: TypeAlias = ReLULSTMLayer | LSTMLayer | GRULayer | NoRecurrence
+
+#: What the argument ``recurrent`` of heads and decoders can be.
+RECURRENT_LAYERS: dict[str, type[RecurrentLayer]] = {
     'relu_lstm': ReLULSTMLayer,
     'lstm': LSTMLayer,
     'gru': GRULayer,
@@ -191,10 +214,15 @@ RECURRENT_LAYERS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_recurrent_layer(name: str, input_dims: int, hidden_dims: int) -> nn.Module:
+def build_recurrent_layer(name: str, input_dims: int, hidden_dims: int) -> RecurrentLayer:
     """Build the layer called ``name`` in :data:`RECURRENT_LAYERS`."""
     if name not in RECURRENT_LAYERS:
         raise UsageError(
             f"recurrent layer '{name}' is not known: choose one of {', '.join(RECURRENT_LAYERS)}"
         )
     return RECURRENT_LAYERS[name](input_dims, hidden_dims)
+
+
+def _weight(cell: nn.RNNBase, name: str) -> Tensor:
+    """One of the weights of its only layer, which torch names by string alone."""
+    return getattr(cell, f'{name}_l0')

@@ -5,6 +5,8 @@ Axis letters: N images, B regions, M paths, T steps, C labels, V = C + 1 (labels
 embedding size, F region feature size, E size of what the label decoder makes of a region.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -53,6 +55,7 @@ class RegionDecoder(BaseDecoder):
         label_decoder: Config of what scores a region: ``LabelDecoder`` or ``SkipDecoder``.
         fusion: ``'max'``, ``'logsumexp'`` or ``'whole_and_max'``, see :data:`FUSIONS`.
         start_from_region: False lets all states start at zero, as in CNN-RNN.
+        init_cfg: The host's initialisation config.
         **kwargs: Passed on to the label decoder.
 
     Raises:
@@ -69,7 +72,7 @@ class RegionDecoder(BaseDecoder):
         fusion: str = 'max',
         start_from_region: bool = True,
         init_cfg: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.vocabulary = vocabulary

@@ -5,6 +5,8 @@ Axis letters: N images, M paths, C labels, V = C + 1 (labels and END), D embeddi
 feature size.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -32,14 +34,15 @@ class SkipDecoder(LabelDecoder):
 
     takes_marginals = True
 
-    def __init__(self, *args, detach: bool = True, **kwargs) -> None:
+    def __init__(self, *args: Any, detach: bool = True, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.detach = detach
         self.skip_scale = nn.Parameter(torch.ones(()))
 
     def project_image(self, features: Tensor, marginal_logits: Tensor | None = None) -> Tensor:
         """U_I I and the share of the marginal branch: (N, D + C)."""
-        logits = marginal_logits.detach() if self.detach else marginal_logits
+        logits = self._check_marginals(marginal_logits)
+        logits = logits.detach() if self.detach else logits
         return torch.cat([super().project_image(features), self.skip_scale * logits], -1)
 
     def score(self, paths: Tensor, image: Tensor, tokens: Tensor) -> Tensor:

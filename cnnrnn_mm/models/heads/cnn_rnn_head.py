@@ -5,6 +5,7 @@ Axis letters: N images, T steps, C labels, V = C + 1 (labels and END), F image f
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
@@ -140,16 +141,16 @@ class CNNRNNHead(BaseModule):
                 )
 
     @staticmethod
-    def _build_part(cfg: dict | None, default_type: str, **filled):
+    def _build_part(cfg: dict | None, default_type: str, **filled: Any) -> Any:
         """Build a part, with bare names looked up here whatever the run's scope."""
         cfg = {'type': default_type, '_scope_': SCOPE, **(cfg or {})}
         return MODELS.build(cfg, default_args=filled)
 
-    def pre_logits(self, feats: tuple[Tensor, ...]) -> Tensor:
+    def pre_logits(self, feats: tuple[Any, ...]) -> Tensor:
         """The image feature I (N, F): the last stage, pooled by :func:`image_feature`."""
         return image_feature(feats, self.in_channels)
 
-    def forward(self, feats: tuple[Tensor, ...], tokens: Tensor | None = None) -> Tensor:
+    def forward(self, feats: tuple[Any, ...], tokens: Tensor | None = None) -> Tensor:
         """Scores of what follows each token.
 
         Args:
@@ -164,7 +165,7 @@ class CNNRNNHead(BaseModule):
             tokens = image.new_full((len(image), 1), self.vocabulary.start).long()
         return self.decoder(image, tokens)[0]
 
-    def read_images(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor | None]:
+    def read_images(self, feats: tuple[Any, ...]) -> tuple[Tensor, Tensor | None]:
         """What the decoder needs of the images, and what the marginal branch says.
 
         Args:
@@ -178,7 +179,7 @@ class CNNRNNHead(BaseModule):
         return self.decoder.project_image(features, logits), logits
 
     def loss(
-        self, feats: tuple[Tensor, ...], data_samples: Sequence[DataSample], **kwargs
+        self, feats: tuple[Any, ...], data_samples: Sequence[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
         """The loss of a batch under teacher forcing.
 
@@ -197,15 +198,15 @@ class CNNRNNHead(BaseModule):
         image, logits = self.read_images(feats)
         scorer = BatchScorer(self.decoder, image, self.share_prefixes)
         losses = {'loss': self.loss_module.compute(scorer, labels, ignored, **kwargs)}
-        if self.marginal_branch is not None:
+        if self.marginal_branch is not None and logits is not None:
             losses['loss_marginal'] = self.marginal_branch.loss(logits, labels, ignored)
         return losses
 
     def predict(
         self,
-        feats: tuple[Tensor, ...],
+        feats: tuple[Any, ...],
         data_samples: Sequence[DataSample | None] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Decode freely; what the samples hold as truth is never read.
 
@@ -224,7 +225,7 @@ class CNNRNNHead(BaseModule):
         image: Tensor,
         logits: Tensor | None,
         data_samples: Sequence[DataSample | None] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """:meth:`predict` from what :meth:`read_images` gave."""
         step, state = self.decoder.begin_search(

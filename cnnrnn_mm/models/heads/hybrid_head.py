@@ -5,14 +5,16 @@ Axis letters: N images, C labels, F image feature size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import UsageError
 from ...registry import MODELS
+from ..decoders import BaseDecoder
 from ..postprocessors import PathPostprocessor
 from ..vocabulary import Vocabulary
 from .hybrid_parts import build_head, build_neck, check_heads, label_feature
@@ -97,7 +99,7 @@ class HybridHead(BaseModule):
     # What hooks, tools and searches ask of a head of paths is the path head's.
 
     @property
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> BaseDecoder:
         """The path head's decoder."""
         return self.path_head.decoder
 
@@ -126,7 +128,7 @@ class HybridHead(BaseModule):
         self.path_head.set_training_order(name, order)
 
     @torch.no_grad()
-    def set_share(self, share: float | Sequence[float] | Tensor) -> None:
+    def set_share(self, share: float | Sequence[float] | str | Tensor) -> None:
         """Set w.
 
         Args:
@@ -168,7 +170,9 @@ class HybridHead(BaseModule):
         """What the decoder's searches need of the images, and the label head's logits (N, C)."""
         return self.path_head.read_images(self.path_feats(feats))[0], self.label_logits(feats)
 
-    def loss(self, feats: tuple, data_samples: Sequence[DataSample], **kwargs) -> dict[str, Tensor]:
+    def loss(
+        self, feats: tuple, data_samples: Sequence[DataSample], **kwargs: Any
+    ) -> dict[str, Tensor]:
         """The losses of both heads.
 
         Args:
@@ -197,7 +201,7 @@ class HybridHead(BaseModule):
         self,
         feats: tuple,
         data_samples: Sequence[DataSample | None] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Decode freely, and pool the scores; what the samples hold as truth is never read.
 

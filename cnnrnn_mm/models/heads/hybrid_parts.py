@@ -20,7 +20,7 @@ from .cnn_rnn_head import CNNRNNHead
 __all__ = ['build_head', 'build_neck', 'check_heads', 'label_feature']
 
 
-def build_head(cfg: dict, default_type: str, **filled: Any) -> nn.Module:
+def build_head(cfg: dict, default_type: str, **filled: Any) -> Any:
     """Build a head, and fill in those arguments that it names and its config lacks."""
     cfg = {'type': default_type, '_scope_': SCOPE, **cfg}
     kind = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
@@ -95,5 +95,5 @@ def label_feature(
     return feature
 
 
-def _last(feats):
+def _last(feats: Any) -> Any:
     return feats[-1] if isinstance(feats, (tuple, list)) else feats

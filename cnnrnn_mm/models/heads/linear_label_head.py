@@ -5,6 +5,7 @@ Axis letters: N images, C labels, F image feature size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmpretrain.models import MultiLabelLinearClsHead
 from mmpretrain.structures import DataSample
@@ -64,7 +65,7 @@ class LinearLabelHead(MultiLabelLinearClsHead):
         topk: int | None = None,
         hidden_dims: int = 0,
         dropout: float = 0.0,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if score not in SCORES:
             raise UsageError(f'score is {score!r}: choose from {", ".join(SCORES)}')
@@ -113,4 +114,4 @@ class LinearLabelHead(MultiLabelLinearClsHead):
             data_samples = [DataSample() for _ in pred_scores]
         for sample, score, label in zip(data_samples, pred_scores, labels, strict=True):
             sample.set_pred_score(score).set_pred_label(label)
-        return data_samples
+        return list(data_samples)

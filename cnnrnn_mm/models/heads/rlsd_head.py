@@ -5,6 +5,7 @@ Axis letters: N images, B regions, T steps, C labels, F region feature size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmpretrain.structures import DataSample
@@ -59,7 +60,7 @@ class RLSDHead(CNNRNNHead):
         fusion: str = 'max',
         start_from_region: bool = True,
         region_loss: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if 'decoder' in kwargs:
             raise UsageError(
@@ -116,7 +117,7 @@ class RLSDHead(CNNRNNHead):
         return image, self.fuse(each, gates_of(regions.log_gates, regions.valid))
 
     def loss(
-        self, feats: tuple[Regions, ...], data_samples: Sequence[DataSample], **kwargs
+        self, feats: tuple[Regions, ...], data_samples: Sequence[DataSample], **kwargs: Any
     ) -> dict[str, Tensor]:
         """The loss of a batch under teacher forcing.
 
@@ -146,7 +147,7 @@ class RLSDHead(CNNRNNHead):
         self,
         feats: tuple[Regions, ...],
         data_samples: Sequence[DataSample | None] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> list[DataSample]:
         """Decode freely, and name the region of each predicted label.
 

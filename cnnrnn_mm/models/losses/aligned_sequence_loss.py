@@ -6,6 +6,7 @@ T = L + 1 steps, M steps that count.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class AlignedSequenceLoss(SequenceLoss):
         UsageError: If an option is unknown or out of range.
     """
 
-    def __init__(self, num_classes: int, alignment: str = 'pla', **kwargs) -> None:
+    def __init__(self, num_classes: int, alignment: str = 'pla', **kwargs: Any) -> None:
         super().__init__(num_classes, **kwargs)
         if alignment not in ALIGNMENTS:
             raise UsageError(f'alignment is {alignment!r}: choose from {", ".join(ALIGNMENTS)}')

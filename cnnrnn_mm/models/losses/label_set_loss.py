@@ -6,6 +6,7 @@ V = C + 1 (labels and END).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ class LabelSetLoss(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, num_orders: int = 1, loss_weight: float = 1.0, **refused
+        self, num_classes: int, num_orders: int = 1, loss_weight: float = 1.0, **refused: Any
     ) -> None:
         super().__init__()
         if refused:

@@ -43,6 +43,8 @@ class SequenceLoss(nn.Module):
         UsageError: If an option is out of range.
     """
 
+    weight: Tensor
+
     def __init__(
         self,
         num_classes: int,

@@ -1,8 +1,12 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from ...registry import MODELS
 from ...search import (
+    Constraints,
     SearchResult,
     State,
     StepFunction,
@@ -36,13 +40,19 @@ class BeamSearchPostprocessor(PathPostprocessor):
         num_classes: int,
         beam_size: int = 5,
         num_paths: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
-        self.options = dict(beam_size=beam_size, num_paths=num_paths)
+        self.options: dict[str, Any] = dict(beam_size=beam_size, num_paths=num_paths)
         check_sizes(**self.options)
 
-    def search(self, step: StepFunction, state: State, start: Tensor, constraints) -> SearchResult:
+    def search(
+        self,
+        step: StepFunction,
+        state: State,
+        start: Tensor,
+        constraints: Constraints | Sequence[Constraints],
+    ) -> SearchResult:
         """See the class."""
         return beam_search(
             step,

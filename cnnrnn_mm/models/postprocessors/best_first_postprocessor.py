@@ -1,8 +1,12 @@
 # Copyright (c) cnnrnn_mm contributors. Licensed under Apache-2.0.
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from ...registry import MODELS
 from ...search import (
+    Constraints,
     SearchResult,
     State,
     StepFunction,
@@ -38,13 +42,19 @@ class BestFirstPostprocessor(PathPostprocessor):
         num_classes: int,
         num_paths: int = 1,
         max_expansions: int = 20_000,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, **kwargs)
         self.options = dict(num_paths=num_paths, max_expansions=max_expansions)
         check_sizes(**self.options)
 
-    def search(self, step: StepFunction, state: State, start: Tensor, constraints) -> SearchResult:
+    def search(
+        self,
+        step: StepFunction,
+        state: State,
+        start: Tensor,
+        constraints: Constraints | Sequence[Constraints],
+    ) -> SearchResult:
         """See the class."""
         return best_first_search(
             step,

@@ -106,7 +106,13 @@ class PathPostprocessor(ABC):
         self.constraints.check(num_classes)  # now, not at the first validation
 
     @abstractmethod
-    def search(self, step: StepFunction, state: State, start: Tensor, constraints) -> SearchResult:
+    def search(
+        self,
+        step: StepFunction,
+        state: State,
+        start: Tensor,
+        constraints: Constraints | Sequence[Constraints],
+    ) -> SearchResult:
         """Search N images under ``constraints``, one for all or one for each."""
 
     def set_training_order(self, name: str, order: Sequence[int]) -> None:
@@ -135,7 +141,7 @@ class PathPostprocessor(ABC):
         step: StepFunction,
         state: State,
         data_samples: Sequence[DataSample | None] | None = None,
-        constraints: Mapping | Constraints | Sequence[Mapping | Constraints] | None = None,
+        constraints: Mapping | Constraints | Sequence[Mapping | Constraints | None] | None = None,
         marginals: Tensor | None = None,
         marginal_share: float | Tensor | None = None,
     ) -> list[DataSample]:
@@ -182,21 +188,34 @@ class PathPostprocessor(ABC):
         write_samples(samples, result, labels, scores, sets)
         return samples
 
-    def _limits(self, constraints) -> Constraints | list[Constraints]:
+    def _limits(
+        self, constraints: Mapping | Constraints | Sequence[Mapping | Constraints | None] | None
+    ) -> Constraints | list[Constraints]:
         """The constraints of a call."""
+        if isinstance(constraints, Sequence) and not isinstance(constraints, str):
+            return [self._limits_of_one(one) for one in constraints]
+        return self._limits_of_one(constraints)
+
+    def _limits_of_one(self, constraints: Mapping | Constraints | None) -> Constraints:
+        """The constraints of one image, or those for all."""
         if constraints is None:
             return self.constraints
         if isinstance(constraints, Constraints):
             return constraints
         if isinstance(constraints, Mapping):
             return self.constraints.merged(**constraints)
-        if not isinstance(constraints, Sequence) or isinstance(constraints, str):
-            raise UsageError(
-                f'constraints are {constraints!r}: give a mapping, Constraints, or a list of them'
-            )
-        return [self._limits({} if one is None else one) for one in constraints]
+        raise UsageError(
+            f'constraints are {constraints!r}: give a mapping, Constraints, or a list of them'
+        )
 
-    def _set_bounds(self, step, state, start, result: SearchResult, limits):
+    def _set_bounds(
+        self,
+        step: StepFunction,
+        state: State,
+        start: Tensor,
+        result: SearchResult,
+        limits: Constraints | list[Constraints],
+    ) -> tuple[Tensor, Tensor] | None:
         """Bounds of the predicted sets' log-probabilities, or None."""
         if not self.set_log_prob:
             return None
@@ -209,11 +228,20 @@ class PathPostprocessor(ABC):
         return set_log_probs(step, state, start, self.vocabulary.num_classes, sets, limits)
 
     def _scores(
-        self, result: SearchResult, limits, marginals: Tensor | None, share: float | Tensor
+        self,
+        result: SearchResult,
+        limits: Constraints | list[Constraints],
+        marginals: Tensor | None,
+        share: float | Tensor,
     ) -> Tensor:
         """``pred_score`` (N, C)."""
         scores = label_scores(result)
         if isinstance(share, Tensor) or share > 0:
+            if marginals is None:
+                raise UsageError(
+                    f'marginal_share is {share}, and there is no marginal branch: set '
+                    'marginal=dict() in the head, or leave the share at 0'
+                )
             scores = torch.lerp(scores, marginals, share)
         each = [limits] * len(scores) if isinstance(limits, Constraints) else limits
         for row, one in enumerate(each):

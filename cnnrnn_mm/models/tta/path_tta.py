@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModule, BaseTTAModel
 from mmpretrain.models import MultiLabelClsHead, MultiTaskHead
 from mmpretrain.structures import DataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import UsageError
 from ...registry import MODELS
@@ -50,13 +50,15 @@ class PathTTA(BaseTTAModel):
         UsageError: If the weights are not numbers above 0, or the data do not fit.
     """
 
-    def __init__(self, weights: Sequence[float] | None = None, **kwargs) -> None:
+    def __init__(self, weights: Sequence[float] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if weights is not None and not (weights and all(0 < one < math.inf for one in weights)):
             raise UsageError(f'weights are {weights}: give one number above 0 for each view')
         self.weights = weights
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args, **kwargs) -> None:
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         """Torch's hook for loading: the names in a checkpoint are those of the model inside.
 
         MMEngine's loader knows that of wrappers like this one; the host's ``EMAHook`` loads the
@@ -101,7 +103,7 @@ class PathTTA(BaseTTAModel):
             )
         return [{key: value[view] for key, value in data.items()} for view in range(len(samples))]
 
-    def _predict(self, head: nn.Module, feats: list, samples: list) -> list[DataSample]:
+    def _predict(self, head: BaseModule, feats: list, samples: list) -> list[DataSample]:
         """From the features of each view to samples."""
         if isinstance(head, (CNNRNNHead, HybridHead)):
             return self._search(head, feats, samples)
@@ -109,7 +111,7 @@ class PathTTA(BaseTTAModel):
             return self._predict_tasks(head, feats, samples)
         return self._average(head, feats, samples)
 
-    def _search(self, head: nn.Module, feats: list, samples: list) -> list[DataSample]:
+    def _search(self, head: BaseModule, feats: list, samples: list) -> list[DataSample]:
         """Search the mixture."""
         images, logits = zip(*(head.read_images(one) for one in feats), strict=True)
         if len({one.shape for one in images}) > 1:
@@ -141,7 +143,7 @@ class PathTTA(BaseTTAModel):
                 sample.set_field(one, task)
         return samples
 
-    def _average(self, head: nn.Module, feats: list, samples: list) -> list[DataSample]:
+    def _average(self, head: BaseModule, feats: list, samples: list) -> list[DataSample]:
         """Average the scores of one of the host's heads, and decide as it does."""
         predicted = [head.predict(one) for one in feats]
         for sample, *views in zip(samples, *predicted, strict=True):
@@ -164,7 +166,7 @@ class PathTTA(BaseTTAModel):
         return torch.einsum('w,w...->...', weights, torch.stack(list(values)).double()).float()
 
 
-def _decide(head: nn.Module, score: Tensor) -> Tensor:
+def _decide(head: BaseModule, score: Tensor) -> Tensor:
     """``pred_label`` for scores (C,), as the host's head decides."""
     if not isinstance(head, MultiLabelClsHead):
         return score.argmax(dim=-1, keepdim=True)

@@ -5,12 +5,12 @@
 #       _delete_=True, type='DeepSpeedOptimWrapper', optimizer=dict(type='AdamW', lr=1e-3)
 #   )
 #
-# Not run: needs the package deepspeed and GPUs. MMEngine 0.10.7 calls no hook while it saves with
-# DeepSpeed, so these checkpoints hold no label order and no random states: use fsdp.py where a run
-# has to be resumed exactly or tested with constraints of order.
+# Needs deepspeed 0.19.6 or earlier: MMEngine 0.10.7 imports what 0.19.8 no longer has. Run with two
+# gloo processes on a CPU; not run with NCCL, which needs GPUs. A checkpoint is DeepSpeed's folder of
+# files, for as many processes as have written it: docs/scale.md says how to test or publish it.
 runner_type = 'FlexibleRunner'
 strategy = dict(
-    type='DeepSpeedStrategy',
+    type='cnnrnn_mm.engine.strategies.PlainDeepSpeedStrategy',
     zero_optimization=dict(stage=1),
     gradient_clipping=5.0,
 )
