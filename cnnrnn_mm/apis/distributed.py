@@ -94,10 +94,13 @@ def _check_strategy(cfg: Config, strategy: ConfigDict | dict) -> None:
             f"the config has strategy=dict(type='{kind}'), which only FlexibleRunner reads: add "
             "runner_type = 'FlexibleRunner'"
         )
-    if kind == 'DeepSpeedStrategy' and getattr(find_spec('deepspeed'), 'origin', None) is None:
+    if (
+        kind.endswith('DeepSpeedStrategy')
+        and getattr(find_spec('deepspeed'), 'origin', None) is None
+    ):
         raise UsageError(
-            'DeepSpeedStrategy needs the package deepspeed, which needs a GPU: pip install '
-            'deepspeed, or use cnnrnn_mm.engine.strategies.PlainFSDPStrategy'
+            f"{kind} needs the package deepspeed: pip install 'deepspeed<=0.19.6', or use "
+            'cnnrnn_mm.engine.strategies.PlainFSDPStrategy'
         )
     if kind.endswith('FSDPStrategy') and cfg.get('launcher', 'none') == 'none':
         raise UsageError(

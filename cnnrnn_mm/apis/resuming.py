@@ -43,8 +43,11 @@ def set_start(cfg: Config, resume: str | None) -> str | None:
         cfg.resume = given is not None
     if given is not None:
         cfg.load_from = given
-    if cfg.get('load_from') is not None:
-        check_checkpoint(cfg.load_from)
+    start = cfg.get('load_from')
+    # A folder is DeepSpeed's or another engine's, whose strategy reads it.
+    engines = cfg.get('runner_type') == 'FlexibleRunner'
+    if start is not None and not (engines and Path(start).is_dir()):
+        check_checkpoint(start)
     if line is not None and not cfg.resume:
         weights = f', with the weights of {cfg.load_from}' if cfg.get('load_from') else ''
         line = f'{line}: this training starts at the beginning{weights}'

@@ -138,6 +138,10 @@ def _text(path: str, layout: CsvLayout) -> str:
 
 def _lines(path: str, text: str, layout: CsvLayout) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row that is not blank, and the number of its first line."""
+    if '\0' in text:
+        # csv of Python 3.10 refuses it with other words, that of 3.11 takes it.
+        line = len(re.findall('\r\n|\r|\n', text.partition('\0')[0])) + 1
+        raise UsageError(f'{path}, line {line} has a NUL byte: save the file as plain text')
     reader = csv.reader(
         io.StringIO(text, newline=''),
         delimiter=layout.delimiter,

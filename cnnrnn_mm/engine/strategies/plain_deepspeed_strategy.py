@@ -64,7 +64,7 @@ class PlainDeepSpeedStrategy(DeepSpeedStrategy):
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         """Wrap it, and let hooks watch the steps: ZeRO's optimiser is none of torch's."""
         wrapped = super()._wrap_model(model)
-        optimizer = getattr(getattr(self, 'optim_wrapper', None), 'optimizer', None)
+        optimizer: Any = getattr(getattr(self, 'optim_wrapper', None), 'optimizer', None)
         inner = getattr(optimizer, 'optimizer', None)
         if inner is not None and not hasattr(optimizer, 'register_step_pre_hook'):
             optimizer.register_step_pre_hook = inner.register_step_pre_hook

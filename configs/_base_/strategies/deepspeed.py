@@ -6,8 +6,8 @@
 #   )
 #
 # Needs deepspeed 0.19.6 or earlier: MMEngine 0.10.7 imports what 0.19.8 no longer has. Run with two
-# gloo processes on a CPU; not run with NCCL, which needs GPUs. A checkpoint is DeepSpeed's folder of
-# files, for as many processes as have written it: docs/scale.md says how to test or publish it.
+# gloo processes on a CPU; not run with NCCL, which needs GPUs. A checkpoint is DeepSpeed's folder,
+# for as many processes as have written it: docs/scale.md says how to test or publish it.
 runner_type = 'FlexibleRunner'
 strategy = dict(
     type='cnnrnn_mm.engine.strategies.PlainDeepSpeedStrategy',
