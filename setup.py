@@ -24,10 +24,12 @@ class BuildPyWithMim(build_py):
 
     def run(self) -> None:
         """Build the modules, then put the resources beside them."""
+        # What a build leaves outlives it: without this, a file that has been deleted would ship.
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, 'cnnrnn_mm'), ignore_errors=True)
         super().run()
         package = ROOT if self.editable_mode else Path(self.build_lib)
         target = package / 'cnnrnn_mm' / '.mim'
-        # Both places outlive a build: without this, a file that has been deleted would ship.
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for name in MIM_RESOURCES:

@@ -152,11 +152,13 @@ def test_neither_holds_what_was_left_behind_in_the_tree(wheel, tree, tmp_path):
 
 
 def test_second_build_does_not_ship_what_was_deleted(tree, tmp_path):
-    stale = tree / 'configs' / 'stale.py'
-    stale.touch()
-    assert f'{MIM}/configs/stale.py' in names_in(build('wheel', tree, tmp_path / 'first'))
-    stale.unlink()
-    assert f'{MIM}/configs/stale.py' not in names_in(build('wheel', tree, tmp_path / 'second'))
+    stale = {f'{MIM}/configs/stale.py': 'configs', 'cnnrnn_mm/stale.py': 'cnnrnn_mm'}
+    for folder in stale.values():
+        (tree / folder / 'stale.py').touch()
+    assert set(stale) <= names_in(build('wheel', tree, tmp_path / 'first'))
+    for folder in stale.values():
+        (tree / folder / 'stale.py').unlink()
+    assert not set(stale) & names_in(build('wheel', tree, tmp_path / 'second'))
 
 
 @pytest.mark.skipif(shutil.which('git') is None, reason='needs git')
