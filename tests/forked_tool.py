@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def _run(words: list[str], folder: str, cwd: str, variables: dict[str, str]) -> 
     os.environ.clear()
     os.environ.update(variables)
     os.chdir(cwd)
+    # As in a terminal; the shell of a run in the background has it ignored, which is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = words
     sys.path.insert(0, str(Path(words[0]).resolve().parent))
     gc.freeze()  # the server's imports are no garbage
