@@ -55,7 +55,7 @@ def test_the_whole_benchmark(inference, voc_folder, tmp_path, monkeypatch, capsy
 
 
 def test_times_of_a_command(inference):
-    """One that works for 0.2 s, and one that sleeps as long."""
+    """One that works for 0.2 s, and one that sleeps for 0.4 s, in which it uses no processor."""
     work = 'import time\nwhile time.process_time() < 0.2: pass'
     busy, idle = (
         inference.Command(['-c', work]),
@@ -64,7 +64,7 @@ def test_times_of_a_command(inference):
     busy.run()
     idle.run()
     assert busy.cpu[0] >= 0.2
-    assert idle.cpu[0] < 0.2 <= idle.wall[0]
+    assert idle.wall[0] - idle.cpu[0] >= 0.39 and idle.cpu[0] > 0
 
 
 def test_differences_are_seen(inference, tmp_path):
